@@ -1,0 +1,1 @@
+"""Sonograph: pre-trained spectrogram and audio models that work."""

@@ -1,0 +1,64 @@
+"""Progress as a plain callback, so that the command line, a page and a program can all listen."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Called with how much is done, of how much (None: unknown), and a few words on what happens."""
+
+    def __call__(self, done: float, total: float | None, note: str = "") -> None: ...
+
+
+def silent(done: float, total: float | None, note: str = "") -> None:
+    """The progress of someone who did not ask."""
+
+
+class Line:
+    """One live line on stderr with the time left; quiet lines every ten seconds when not a terminal."""
+
+    def __init__(self, title: str):
+        self.title = title
+        self.began = time.monotonic()
+        self.last = 0.0
+        self.live = sys.stderr.isatty()
+
+    def __call__(self, done: float, total: float | None, note: str = "") -> None:
+        now = time.monotonic()
+        finished = total is not None and done >= total
+        if not finished and now - self.last < (0.1 if self.live else 10):
+            return
+        self.last = now
+        spent = now - self.began
+        parts = [self.title]
+        if total:
+            parts.append(f"{100 * done / total:3.0f} %")
+        if note:
+            parts.append(note)
+        if total and 0 < done < total:
+            parts.append(f"{clock(spent * (total - done) / done)} left")
+        elif finished:
+            parts.append(f"took {clock(spent)}")
+        text = " · ".join(parts)
+        if self.live:
+            print(f"\r\x1b[K{text}", end="\n" if finished else "", file=sys.stderr, flush=True)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+
+def clock(seconds: float) -> str:
+    """Seconds as a person reads them.
+
+    >>> clock(75), clock(3.14), clock(7300)
+    ('1 min 15 s', '3.1 s', '2 h 1 min')
+    """
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    if seconds < 3600:
+        return f"{int(seconds // 60)} min {int(seconds % 60)} s"
+    return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60)} min"
