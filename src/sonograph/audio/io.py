@@ -47,6 +47,7 @@ FORMATS = {
     ".au": ("AU", "PCM_16"),
 }
 UNLIMITED = ("FLOAT", "DOUBLE")  # codings that hold values beyond full scale
+MP3_REACH = 32 * 1152
 OPUS_RATES_HZ = (8000, 12000, 16000, 24000, 48000)
 AUDIO_SUFFIXES = (*FORMATS, ".g722")
 
@@ -298,7 +299,11 @@ class _SoundFile:
 
     def blocks(self, start: int, length: int) -> Iterator[np.ndarray]:
         """(n, channels) blocks of at most `length` from `start` on, until the file ends."""
-        if start:
+        if start and self.format == "MP3":
+            # a frame may borrow bits from frames before it: decode those too, and drop them
+            self.file.seek(max(0, start - MP3_REACH))
+            self.file.read(start - max(0, start - MP3_REACH), dtype="float32")
+        elif start:
             self.file.seek(start)
         while len(block := self.file.read(length, dtype="float32", always_2d=True)):
             yield block
