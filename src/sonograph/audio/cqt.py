@@ -44,6 +44,7 @@ class ConstantQ(nn.Module):
         low_hz: float,
         bins: int,
         bins_per_octave: int,
+        waveform_scale: float,
         window: Window,
         power: float,
     ):
@@ -58,7 +59,9 @@ class ConstantQ(nn.Module):
                 frequencies[first : first + bins_per_octave], rate_hz, bins_per_octave, window
             )
             self.octaves.append(octave)
-            self.spectra.append(Table(np.stack((spectra.real, spectra.imag), axis=-1)))
+            self.spectra.append(
+                Table(waveform_scale * np.stack((spectra.real, spectra.imag), axis=-1))
+            )
         self.reach = self.octaves[0].fft_samples // 2
 
     def forward(

@@ -180,12 +180,13 @@ class Frontend(nn.Module):
                 spec.low_hz,
                 spec.bins,
                 spec.bins_per_octave,
+                spec.waveform_scale,
                 spec.window,
                 spec.power,
             )
         else:
             self.energies = BandFrames(
-                window_values(spec.window, spec.window_samples),
+                spec.waveform_scale * window_values(spec.window, spec.window_samples),
                 mel_bank(
                     spec.bins,
                     spec.fft_samples,
@@ -217,9 +218,8 @@ class Frontend(nn.Module):
     def _features(self, waveform: Tensor, lengths: Tensor | None) -> Features:
         spec = self.spec
         n = waveform.shape[1]
-        if spec.waveform_scale != 1:
-            waveform = waveform * spec.waveform_scale
-        if spec.clip_mean == "subtract" and n > 0:
+        # what frames lose with their own mean need not be taken from the clip
+        if spec.clip_mean == "subtract" and spec.remove_dc == "none" and n > 0:
             waveform = waveform - _clip_mean(waveform, lengths)
         width = self.energies.reach if spec.kind == "cqt" else spec.frame_samples // 2
         waveform = pad_ends(waveform, lengths, width, spec.center)

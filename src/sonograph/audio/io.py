@@ -288,11 +288,22 @@ def _reason(error: Exception) -> str:
 # --- sources: one small interface over libsndfile and G.722 -------------------------------------
 
 
+class _Sequential(soundfile.SoundFile):
+    """A SoundFile that reads on from where it is.
+
+    The library's own seeks to the current place after every read, and in MP3 a seek loses what the
+    next frame borrows from the last ones.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
 class _SoundFile:
     """A file that libsndfile reads."""
 
     def __init__(self, path: Path):
-        self.file = soundfile.SoundFile(path)
+        self.file = _Sequential(path)
         self.rate_hz, self.channels = self.file.samplerate, self.file.channels
         self.frames = self.file.frames
         self.format, self.subtype = self.file.format, self.file.subtype

@@ -20,7 +20,7 @@ from sonograph.audio.table import Table
 
 Ends = Literal["none", "reflect", "constant"]
 
-BLOCK_FRAMES = 1024  # 1024 frames of 512 samples in float32 are 2 MB
+BLOCK_FRAMES = 4096  # enough that threads seldom wait for each other, few enough for the cache
 
 
 def pad_ends(
@@ -97,54 +97,73 @@ class BandFrames(nn.Module):
     def forward(
         self, waveform: Float[Tensor, "b n"], frames: int, finish: Callable[[Tensor], Tensor]
     ) -> Float[Tensor, "b bands frames"]:
-        """The first `frames` frames; `finish` is applied while a block is still in the cache."""
+        """The first `frames` frames; `finish` is applied to energies while they are in the cache.
+
+        Samples asked for beyond the end of the waveform are zero.
+        """
         b = waveform.shape[0]
         if frames <= 0:
             return waveform.new_zeros(b, len(self.bank.exact), 0)
-        last = self.first_sample + (frames - 1) * self.hop_samples + self.fft_samples
-        waveform = F.pad(waveform, (0, max(0, last - waveform.shape[1])))
-        signal = waveform
-        if self.preemphasis:
-            steps = torch.add(waveform[:, 1:], waveform[:, :-1], alpha=-self.preemphasis)
-            signal = torch.cat(((1 - self.preemphasis) * waveform[:, :1], steps), dim=1)
-
-        def block(rows: slice, begin: int, end: int) -> Tensor:
-            start = self.first_sample + begin * self.hop_samples
-            here = slice(start, start + (end - begin - 1) * self.hop_samples + self.fft_samples)
-            return finish(self._block(signal[rows, here], waveform[rows, here]))
-
         if b * frames <= BLOCK_FRAMES or torch.compiler.is_compiling():
-            return block(slice(None), 0, frames)
+            return finish(self._block(waveform, 0, frames, None))
         clips, step = max(1, BLOCK_FRAMES // frames), min(frames, BLOCK_FRAMES)
-        done = []
-        for row in range(0, b, clips):
-            rows = slice(row, row + clips)
-            times = [block(rows, t, min(t + step, frames)) for t in range(0, frames, step)]
-            done.append(times[0] if len(times) == 1 else torch.cat(times, dim=-1))
-        return done[0] if len(done) == 1 else torch.cat(done)
+        places = [
+            (slice(row, row + clips), begin, min(begin + step, frames))
+            for row in range(0, b, clips)
+            for begin in range(0, frames, step)
+        ]
+        if torch.is_grad_enabled() and waveform.requires_grad:
+            done = [finish(self._block(waveform[rows], *times, None)) for rows, *times in places]
+            each = -(-frames // step)
+            rows = [torch.cat(done[i : i + each], dim=-1) for i in range(0, len(done), each)]
+            return torch.cat(rows)
+        # without gradients every block reuses the same memory, which stays in the cache
+        out = waveform.new_empty(b, len(self.bank.exact), frames)
+        work = waveform.new_empty(clips * step, self.fft_samples)
+        with torch.no_grad():
+            for rows, begin, end in places:
+                out[rows, :, begin:end] = finish(self._block(waveform[rows], begin, end, work))
+        return out
 
-    def _block(self, signal: Tensor, waveform: Tensor) -> Float[Tensor, "b bands t"]:
-        framed = signal.unfold(1, self.fft_samples, self.hop_samples)
+    def _block(
+        self, waveform: Float[Tensor, "b n"], begin: int, end: int, work: Tensor | None
+    ) -> Float[Tensor, "b bands t"]:
+        """Energies of the frames from `begin` to `end`; `work` holds them on the way if given."""
+        clips, count, size = len(waveform), end - begin, self.fft_samples
+        start = self.first_sample + begin * self.hop_samples
+        stop = start + (count - 1) * self.hop_samples + size
+        own = waveform[:, start:stop]
+        if stop > waveform.shape[1]:
+            own = F.pad(own, (0, stop - start - own.shape[1]))
+        signal = own
+        if self.preemphasis:
+            before = waveform[:, start - 1 : start] if start else waveform[:, :1]
+            earlier = torch.cat((before, own[:, :-1]), dim=1)
+            signal = torch.add(own, earlier, alpha=-self.preemphasis)
+        framed = signal.unfold(1, size, self.hop_samples)
         if self.own_first:
-            first = waveform.unfold(1, self.fft_samples, self.hop_samples)[..., :1]
+            first = own.unfold(1, size, self.hop_samples)[..., :1]
             framed = torch.cat(((1 - self.preemphasis) * first, framed[..., 1:]), dim=-1)
+        place = None if work is None else work[: clips * count].view(clips, count, size)
         if self.remove_dc == "frame":
-            own = waveform.unfold(1, self.fft_samples, self.hop_samples)
-            mean = own[..., : self.window_samples].mean(-1, keepdim=True)
-            framed = framed - (1 - self.preemphasis) * mean
-        spectrum = torch.fft.rfft(framed * self.window.values)
-        squares = torch.view_as_real(spectrum).square()
+            mean = own.unfold(1, size, self.hop_samples)[..., : self.window_samples].mean(-1)
+            framed = torch.sub(framed, (1 - self.preemphasis) * mean[..., None], out=place)
+        framed = torch.mul(framed, self.window.values, out=place)
+        parts = torch.view_as_real(torch.fft.rfft(framed.flatten(0, 1)))
+        squares = torch.square(parts, out=None if work is None else parts)
         if self.power == 2:
             bank, energies = self.pairs.values, squares.flatten(-2)
         else:
             tiny = torch.finfo(squares.dtype).tiny  # the root of 0 has no gradient
             bank, energies = self.bank.values, squares.sum(-1).clamp(min=tiny) ** (self.power / 2)
-        each = energies.shape[-1] // (self.fft_samples // 2 + 1)
-        parts = [
-            bank[rows, each * low : each * high] @ energies[..., each * low : each * high].mT
-            for rows, low, high in self.groups
-        ]
-        return torch.cat(parts, dim=-2)
+        each = energies.shape[-1] // (size // 2 + 1)
+        bands = torch.cat(
+            [
+                bank[rows, each * low : each * high] @ energies[:, each * low : each * high].T
+                for rows, low, high in self.groups
+            ]
+        )
+        return bands.view(-1, clips, count).transpose(0, 1)
 
 
 def _groups(bank: Float[np.ndarray, "bands bins"], size: int = 16) -> list[tuple[slice, int, int]]:
