@@ -52,16 +52,15 @@ class ConstantQ(nn.Module):
         self.hop_samples = hop_samples
         self.power = power
         self.octaves: list[Octave] = []
-        self.spectra = nn.ModuleList()
+        tables = []
         frequencies = low_hz * 2 ** (np.arange(bins) / bins_per_octave)
         for first in range(0, bins, bins_per_octave):
             octave, spectra = _octave(
                 frequencies[first : first + bins_per_octave], rate_hz, bins_per_octave, window
             )
             self.octaves.append(octave)
-            self.spectra.append(
-                Table(waveform_scale * np.stack((spectra.real, spectra.imag), axis=-1))
-            )
+            tables.append(Table(waveform_scale * np.stack((spectra.real, spectra.imag), axis=-1)))
+        self.spectra = nn.ModuleList(tables)
         self.reach = self.octaves[0].fft_samples // 2
 
     def forward(
@@ -69,12 +68,20 @@ class ConstantQ(nn.Module):
     ) -> Float[Tensor, "b bins frames"]:
         """The first `frames` frames; `finish` is applied to every block of the result."""
         rows = [
-            self._octave(waveform, frames, octave, torch.view_as_complex(spectra.values), finish)
-            for octave, spectra in zip(self.octaves, self.spectra)
+            self._octave(waveform, frames, octave, table.get_buffer("values"), finish)
+            for octave, table in zip(self.octaves, self.spectra)
         ]
         return torch.cat(rows, dim=1)
 
-    def _octave(self, waveform, frames, octave: Octave, spectra, finish) -> Tensor:
+    def _octave(
+        self,
+        waveform: Float[Tensor, "b n"],
+        frames: int,
+        octave: Octave,
+        parts: Float[Tensor, "bins used two"],
+        finish: Callable[[Tensor], Tensor],
+    ) -> Float[Tensor, "b bins frames"]:
+        spectra = torch.view_as_complex(parts)
         size = octave.fft_samples
         tiny = torch.finfo(waveform.dtype).tiny
         step = max(1, BLOCK_SAMPLES // (size * len(waveform)))

@@ -85,7 +85,7 @@ class FeatureSpec(Config):
         else:
             need(
                 0 <= self.low_hz < self.high_hz <= self.rate_hz / 2,
-                f"bands from {self.low_hz} to {self.high_hz} Hz do not fit a rate of {self.rate_hz} Hz",
+                f"bands from {self.low_hz} to {self.high_hz} Hz do not fit {self.rate_hz} Hz",
             )
         need(
             self.kind != "kaldi_fbank" or self.center == "none",
@@ -150,6 +150,57 @@ class FeatureSpec(Config):
         ]
         if differing:
             raise InputError(f"{here} and {there} need different features: {', '.join(differing)}")
+
+
+def log_mel_spec(
+    rate_hz: int,
+    fft_samples: int,
+    hop_samples: int,
+    bins: int,
+    low_hz: float = 0.0,
+    high_hz: float | None = None,
+    mel_scale: MelScale = "slaney",
+    mel_norm: MelNorm = "slaney",
+    log: Literal["ln", "log10", "db", "none"] = "db",
+    log_floor: float = 1e-10,
+    top_db: float | None = None,
+) -> FeatureSpec:
+    """The usual log-mel, by default librosa's: centred Hann frames, power, Slaney bands, decibels.
+
+    Nothing else is done to the waveform or the values; `override` changes the rest.
+    """
+    return FeatureSpec(
+        kind="log_mel",
+        rate_hz=rate_hz,
+        window_samples=fft_samples,
+        hop_samples=hop_samples,
+        fft_samples=fft_samples,
+        window="hann",
+        bins=bins,
+        low_hz=low_hz,
+        high_hz=rate_hz / 2 if high_hz is None else high_hz,
+        mel_scale=mel_scale,
+        mel_norm=mel_norm,
+        log=log,
+        log_floor=log_floor,
+        top_db=top_db,
+        center="reflect",
+        preemphasis=0.0,
+        remove_dc="none",
+        clip_mean="keep",
+        mean=0.0,
+        deviation=1.0,
+    )
+
+
+def cqt_spec(
+    rate_hz: int, hop_samples: int, low_hz: float, bins: int, bins_per_octave: int = 12
+) -> FeatureSpec:
+    """The magnitude of a constant-Q transform (Hann, ends zero-padded), no logarithm."""
+    plain = log_mel_spec(rate_hz, 512, hop_samples, bins, log="none")
+    return plain.override(
+        kind="cqt", low_hz=low_hz, bins_per_octave=bins_per_octave, power=1.0, center="constant"
+    )
 
 
 class Features(NamedTuple):
@@ -221,7 +272,8 @@ class Frontend(nn.Module):
         # what frames lose with their own mean need not be taken from the clip
         if spec.clip_mean == "subtract" and spec.remove_dc == "none" and n > 0:
             waveform = waveform - _clip_mean(waveform, lengths)
-        width = self.energies.reach if spec.kind == "cqt" else spec.frame_samples // 2
+        energies = self.energies
+        width = energies.reach if isinstance(energies, ConstantQ) else spec.frame_samples // 2
         waveform = pad_ends(waveform, lengths, width, spec.center)
         frames = spec.frames(n)
         if lengths is None:

@@ -113,10 +113,12 @@ class BandFrames(nn.Module):
             for begin in range(0, frames, step)
         ]
         if torch.is_grad_enabled() and waveform.requires_grad:
-            done = [finish(self._block(waveform[rows], *times, None)) for rows, *times in places]
-            each = -(-frames // step)
-            rows = [torch.cat(done[i : i + each], dim=-1) for i in range(0, len(done), each)]
-            return torch.cat(rows)
+            done = [
+                finish(self._block(waveform[rows], begin, end, None)) for rows, begin, end in places
+            ]
+            each = -(-frames // step)  # blocks of one row of places
+            joined = [torch.cat(done[i : i + each], dim=-1) for i in range(0, len(done), each)]
+            return torch.cat(joined)
         # without gradients every block reuses the same memory, which stays in the cache
         out = waveform.new_empty(b, len(self.bank.exact), frames)
         work = waveform.new_empty(clips * step, self.fft_samples)
