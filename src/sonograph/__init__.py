@@ -27,12 +27,14 @@ _HOMES = {
 __all__ = [*_HOMES, "__version__"]
 
 if TYPE_CHECKING:
-    from sonograph.audio.io import info, read, write
-    from sonograph.errors import InputError
-    from sonograph.outputs import Audio
-    from sonograph.registry import build
-    from sonograph.train.adapt import adapt
-    from sonograph.weights import load
+    from sonograph.audio.io import info as info
+    from sonograph.audio.io import read as read
+    from sonograph.audio.io import write as write
+    from sonograph.errors import InputError as InputError
+    from sonograph.outputs import Audio as Audio
+    from sonograph.registry import build as build
+    from sonograph.train.adapt import adapt as adapt
+    from sonograph.weights import load as load
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,7 @@ import importlib
 import importlib.util
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from sonograph.config import Config
 from sonograph.errors import InputError, did_you_mean
@@ -55,12 +55,15 @@ class Preset:
 _presets: dict[str, Preset] = {}
 
 
+Make = TypeVar("Make", bound=Callable[[], Config])
+
+
 def register(
     name: str, system: str, parameters: int | None = None, note: str = ""
-) -> Callable[[Callable[[], Config]], Callable[[], Config]]:
+) -> Callable[[Make], Make]:
     """Decorate a function that returns a configuration; its module must have `build(config)`."""
 
-    def keep(make: Callable[[], Config]) -> Callable[[], Config]:
+    def keep(make: Make) -> Make:
         if name in _presets and _presets[name].make.__module__ != make.__module__:
             raise ValueError(f"two presets are called {name!r}")
         _presets[name] = Preset(name, system, make, parameters, note)

@@ -63,12 +63,12 @@ def load_folder(folder: str | os.PathLike[str], device: str = "cpu") -> nn.Modul
             f"{folder / CONFIG} is of format {described.get('format')!r}, this version reads "
             f"{FORMAT}: update sonograph"
         )
-    model = build(described["model"])
+    model: Any = build(described["model"])
     state = read_tensors(folder / WEIGHTS)
     load_state(model, state, str(folder / WEIGHTS))
     card_file = folder / CARD
-    model.card = read_json(card_file) if card_file.is_file() else {}  # type: ignore[assignment]
-    model.name = str(model.card.get("name", folder.name))  # type: ignore[union-attr,assignment]
+    model.card = read_json(card_file) if card_file.is_file() else {}
+    model.name = str(model.card.get("name", folder.name))
     return model.to(device).eval()
 
 
@@ -135,7 +135,7 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], where: str) -> Non
     model.load_state_dict({n: v.to(own[n].dtype) for n, v in state.items()})
 
 
-# --- published checkpoints -------------------------------------------------------------------------
+# --- published checkpoints -----------------------------------------------------------------------
 
 
 def load_published(path: str | os.PathLike[str], device: str = "cpu") -> nn.Module:
@@ -154,8 +154,11 @@ def load_published(path: str | os.PathLike[str], device: str = "cpu") -> nn.Modu
             try:
                 model = module.load_published(state)
             except (KeyError, RuntimeError, ValueError) as error:
-                raise InputError(f"{path} looks like {entry.name} but does not fit: {error}") from None
-            model.name, model.card = Path(path).stem, {"name": Path(path).stem, "source": str(path)}
+                raise InputError(
+                    f"{path} looks like {entry.name} but does not fit: {error}"
+                ) from None
+            model.name = Path(path).stem
+            model.card = {"name": model.name, "source": str(path)}
             return model.to(device).eval()
     first = ", ".join(list(state)[:3])
     raise InputError(f"{path} is of no system that is built (it has weights like {first})")
@@ -197,11 +200,11 @@ def _pattern(template: str) -> re.Pattern[str]:
     return re.compile(re.escape(template).replace(r"\{\}", r"([^.]+)"))
 
 
-# --- files -----------------------------------------------------------------------------------------
+# --- files ---------------------------------------------------------------------------------------
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .safetensors or .pth/.pt/.ckpt file; anything that would run code is refused."""
+    """The tensors of a .safetensors, .pth, .pt or .ckpt file; code in one is refused."""
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file

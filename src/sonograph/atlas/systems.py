@@ -200,9 +200,7 @@ SYSTEMS: tuple[System, ...] = (
         "RS5M and GeoRSCLIP: A Large Scale Vision-Language Dataset and A Large Vision-Language "
         "Model for Remote Sensing",
     ),
-    System(
-        "astrom3", "retrieve", "AstroM^3: A self-supervised multimodal model for astronomy"
-    ),
+    System("astrom3", "retrieve", "AstroM^3: A self-supervised multimodal model for astronomy"),
     # adapt
     System(
         "ast_adapters",

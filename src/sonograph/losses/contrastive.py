@@ -12,7 +12,10 @@ def info_nce_in_clip(
     predictions: Float[Tensor, "b m p"],
     valid: Bool[Tensor, "b m"] | None = None,
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """Which of a clip's predictions belongs to each target? (loss in nats, share answered right)
+    """Which of a clip's predictions belongs to each target? (loss in nats, accuracy)
+
+    The accuracy asks the other way round, as the published one does: the share of predictions
+    that no other target of the clip claims more strongly than their own.
 
     Logits are plain dot products without temperature or normalisation; for each target the
     softmax runs over the predictions of the same clip. SSAST (Gong et al. 2022), equation 1, as
@@ -25,6 +28,6 @@ def info_nce_in_clip(
             valid = torch.ones(targets.shape[:2], dtype=torch.bool, device=targets.device)
         logits = logits.masked_fill(~valid[:, None, :], float("-inf"))
         own = torch.arange(logits.shape[1], device=logits.device)
-        right = (logits.argmax(2) == own)[valid]
-        log_share = logits.log_softmax(2).diagonal(dim1=1, dim2=2)[valid]
-        return -log_share.mean(), right.float().mean()
+        shares = logits.log_softmax(2).masked_fill(~valid[:, :, None], float("-inf"))
+        right = (shares.argmax(1) == own)[valid]
+        return -shares.diagonal(dim1=1, dim2=2)[valid].mean(), right.float().mean()

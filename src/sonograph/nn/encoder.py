@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -48,6 +48,10 @@ class Encoder(Protocol):
 
     spec: FeatureSpec
     width: int
+
+    def describe(self) -> dict[str, Any]:
+        """What `weights.build` needs to make this encoder again."""
+        ...
 
     def __call__(
         self, features: Float[Tensor, "b bins frames"], lengths: Int[Tensor, "b"] | None = None

@@ -31,7 +31,7 @@ class PatchEmbed(nn.Module):
 
     def __init__(self, width: int, patch: Pair, stride: Pair):
         super().__init__()
-        self.patch, self.stride = tuple(patch), tuple(stride)
+        self.patch, self.stride = (patch[0], patch[1]), (stride[0], stride[1])
         self.project = nn.Conv2d(1, width, kernel_size=self.patch, stride=self.stride)
 
     def forward(self, features: Float[Tensor, "b bins frames"]) -> Float[Tensor, "b n d"]:

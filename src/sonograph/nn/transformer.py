@@ -26,9 +26,7 @@ class PreNormBlock(nn.Module):
     torch.Size([1, 5, 8])
     """
 
-    def __init__(
-        self, width: int, num_heads: int, mlp_ratio: float = 4.0, norm_eps: float = 1e-6
-    ):
+    def __init__(self, width: int, num_heads: int, mlp_ratio: float = 4.0, norm_eps: float = 1e-6):
         super().__init__()
         self.norm1 = nn.LayerNorm(width, eps=norm_eps)
         self.attention = Attention(width, num_heads)

@@ -1,4 +1,4 @@
-"""SSAST's golden cases: pre-training losses, and a fine-tuned model with another input and stride."""
+"""SSAST's golden cases: pre-training losses; a fine-tuned model of another length and stride."""
 
 from __future__ import annotations
 

@@ -135,7 +135,9 @@ class SSAST(nn.Module):
         count = self.config.special_tokens
         x = torch.cat([self.special.expand(len(tokens.values), -1, -1), tokens.values], dim=1)
         x = x + first_columns(self.positions, self.grid, tokens.grid[1], count)
-        mask = None if tokens.mask is None else nn.functional.pad(tokens.mask, (count, 0), value=True)
+        mask = tokens.mask
+        if mask is not None:
+            mask = nn.functional.pad(mask, (count, 0), value=True)
         for block in self.blocks:
             x = block(x, mask)
         x = self.norm(x)
@@ -150,7 +152,9 @@ def build(config: Config) -> SSAST:
     return SSAST(config)
 
 
-def refit(encoder: SSAST, frames: int | None = None, stride: tuple[int, int] | None = None) -> SSAST:
+def refit(
+    encoder: SSAST, frames: int | None = None, stride: tuple[int, int] | None = None
+) -> SSAST:
     """The same encoder for another input length or patch stride; positions are cut or stretched.
 
     The paper fine-tunes this way: strides of 10 for AudioSet and ESC-50, section 2.4.
@@ -269,7 +273,7 @@ class Pretraining(nn.Module):
         return {"kind": "pretraining", "encoder": self.encoder.describe()}
 
 
-# --- published weights -----------------------------------------------------------------------------
+# --- published weights ---------------------------------------------------------------------------
 
 # published name, our name; what stands in braces is a number
 PUBLISHED_NAMES = (
@@ -300,7 +304,7 @@ def is_published(names: Mapping[str, Any]) -> bool:
 
 
 def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Official names -> ours: `encoder.*`, and what the file has of pretext and fine-tuned heads."""
+    """Official names -> ours: `encoder.*`, and what the file has of the heads."""
     bare = {name.removeprefix("module."): value for name, value in state.items()}
     special = [bare.pop(name) for name in SPECIAL if name in bare]
     ours = rename(bare, PUBLISHED_NAMES, unused=UNUSED)
@@ -355,7 +359,7 @@ def load_published(state: Mapping[str, Tensor]) -> nn.Module:
     return model
 
 
-# --- presets ---------------------------------------------------------------------------------------
+# --- presets -------------------------------------------------------------------------------------
 
 
 @register("ssast-test", system="ssast", note="for tests: under a million parameters")
