@@ -58,8 +58,8 @@ class InverseStft(nn.Module):
     Each frame adds its windowed inverse DFT at its place; the sum is divided by that of the squared
     windows (Griffin and Lim 1984). Nothing but convolutions: it exports where torch.istft does not.
 
-    real, imaginary: (b, fft // 2 + 1, frames) -> (b, hop (frames - 1)); `samples` asks for another
-    length, up to fft // 2 more than that.
+    real, imaginary: (b, fft // 2 + 1, frames) -> (b, hop (frames - 1)), one more where fft is odd;
+    `samples` asks for another length, up to fft // 2 more than that.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class InverseStft(nn.Module):
         weight = F.conv_transpose1d(frames, self.envelope.values, stride=self.hop_samples)
         half = self.fft_samples // 2
         if samples is None:
-            samples = self.hop_samples * (real.shape[-1] - 1)
+            samples = self.hop_samples * (real.shape[-1] - 1) + self.fft_samples % 2
         inside = slice(half, half + samples)
         return (total[..., inside] / weight[..., inside].clamp(min=1e-11))[:, 0]
 
