@@ -1,0 +1,272 @@
+"""The exact recipe of a model's input, and the module that follows it.
+
+`FeatureSpec` travels with every acoustic model: two parts that meet must have equal ones.
+`Frontend` turns waveforms of any lengths into features; a padded sample never touches a valid
+frame.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from sonograph.audio.mel import MelNorm, MelScale, mel_bank
+from sonograph.audio.spectrum import band_energies, pad_ends
+from sonograph.audio.stft import Window, window_values
+from sonograph.config import Config
+from sonograph.errors import InputError
+
+
+@dataclass(frozen=True)
+class FeatureSpec(Config):
+    """How a waveform becomes what a model sees. The defaults are SSAST's and AST's Kaldi fbank.
+
+    Steps, in this order: scale, clip mean, ends, frames, frame mean, pre-emphasis, window, FFT,
+    |X|^power, bands, log, top_db, DCT (mfcc), (value - mean) / deviation.
+    """
+
+    kind: Literal["kaldi_fbank", "log_mel", "mfcc", "cqt"] = "kaldi_fbank"
+    rate_hz: int = 16000
+    window_samples: int = 400
+    hop_samples: int = 160
+    fft_samples: int = 512
+    window: Window = "hann_symmetric"
+    bins: int = 128  # mel bands, or bins of the CQT
+    low_hz: float = 20.0
+    high_hz: float = 8000.0  # the CQT goes up from low_hz instead
+    mel_scale: MelScale = "kaldi"
+    mel_norm: MelNorm = "none"
+    power: float = 2.0
+    log: Literal["ln", "log10", "db", "none"] = "ln"
+    log_floor: float = 1.1920929e-07  # values below are raised to it before the logarithm
+    top_db: float | None = None  # how far below the clip's loudest value others may lie; log = db
+    center: Literal["none", "reflect", "constant"] = (
+        "none"  # frames centred on t hop, ends so padded
+    )
+    preemphasis: float = 0.97
+    remove_dc: Literal["none", "frame"] = "frame"
+    waveform_scale: float = 1.0
+    clip_mean: Literal["keep", "subtract"] = "subtract"
+    mean: float = -4.2677393
+    deviation: float = 9.1379948  # SSAST divides by twice the standard deviation
+    coefficients: int = 20  # mfcc: how many are kept
+    bins_per_octave: int = 12  # cqt
+
+    def __post_init__(self) -> None:
+        def need(fine: bool, message: str) -> None:
+            if not fine:
+                raise InputError(f"FeatureSpec: {message}")
+
+        for name in ("rate_hz", "window_samples", "hop_samples", "bins", "bins_per_octave"):
+            value = getattr(self, name)
+            need(value >= 1, f"{name} is {value}: give 1 or more")
+        need(
+            self.window_samples <= self.fft_samples,
+            f"window_samples {self.window_samples} is more than fft_samples {self.fft_samples}",
+        )
+        need(self.power > 0, f"power is {self.power}: give more than 0")
+        need(self.deviation > 0, f"deviation is {self.deviation}: give more than 0")
+        need(self.log == "none" or self.log_floor > 0, "log_floor must be more than 0")
+        need(self.top_db is None or self.log == "db", "top_db needs log 'db'")
+        if self.kind == "cqt":
+            top = self.low_hz * 2 ** ((self.bins - 1) / self.bins_per_octave)
+            need(self.low_hz > 0 and top < self.rate_hz / 2, f"the CQT reaches {top:.6g} Hz")
+            need(
+                self.center != "none",
+                "the CQT's frames are centred: center 'constant' or 'reflect'",
+            )
+        else:
+            need(
+                0 <= self.low_hz < self.high_hz <= self.rate_hz / 2,
+                f"bands from {self.low_hz} to {self.high_hz} Hz do not fit a rate of {self.rate_hz} Hz",
+            )
+        need(
+            self.kind != "kaldi_fbank" or self.center == "none",
+            "Kaldi's frames are not centred: center 'none', or kind 'log_mel'",
+        )
+        need(
+            self.kind != "mfcc" or 1 <= self.coefficients <= self.bins,
+            f"{self.coefficients} coefficients of {self.bins} bins",
+        )
+
+    @property
+    def rows(self) -> int:
+        """Height of the features: bands, or coefficients of an MFCC."""
+        return self.coefficients if self.kind == "mfcc" else self.bins
+
+    @property
+    def frame_samples(self) -> int:
+        """How many samples a frame takes: Kaldi counts the window, others the FFT."""
+        return self.window_samples if self.kind == "kaldi_fbank" else self.fft_samples
+
+    @property
+    def frame_rate_hz(self) -> float:
+        return self.rate_hz / self.hop_samples
+
+    def frames(self, samples: int) -> int:
+        """Number of frames of a clip.
+
+        >>> FeatureSpec().frames(160000), FeatureSpec().frames(399)
+        (998, 0)
+        """
+        if self.center != "none":
+            samples += 2 * (self.frame_samples // 2) if samples > 0 else 0
+        return max(0, 1 + (samples - self.frame_samples) // self.hop_samples)
+
+    def samples(self, frames: int) -> int:
+        """The shortest clip that has so many frames.
+
+        >>> FeatureSpec().samples(998)
+        159920
+        """
+        if frames <= 0:
+            return 0
+        if self.center != "none":
+            return max(1, (frames - 1) * self.hop_samples + self.frame_samples % 2)
+        return self.frame_samples + (frames - 1) * self.hop_samples
+
+    def require_equal(self, other: FeatureSpec, here: str, there: str) -> None:
+        """Raise InputError naming the fields in which `here`'s recipe (this) and `there`'s
+        (other) differ.
+        """
+        differing = [
+            f"{field.name} {getattr(self, field.name)!r} / {getattr(other, field.name)!r}"
+            for field in dataclasses.fields(self)
+            if getattr(self, field.name) != getattr(other, field.name)
+        ]
+        if differing:
+            raise InputError(f"{here} and {there} need different features: {', '.join(differing)}")
+
+
+class Features(NamedTuple):
+    """values: (b, rows, frames) float32; lengths: (b,) how many frames of each clip are valid."""
+
+    values: Float[Tensor, "b rows frames"]
+    lengths: Int64[Tensor, "b"]
+
+
+class Frontend(nn.Module):
+    """Waveforms to features by a `FeatureSpec`; no parameters, nothing in the state dict, always
+    float32 or better.
+
+    waveform: (b, n) at spec.rate_hz, lengths: (b,) samples or None for all n. Frames beyond a
+    clip's length hold what a raw value of 0 becomes, (0 - mean) / deviation.
+
+    >>> Frontend(FeatureSpec())(torch.randn(2, 16000), torch.tensor([16000, 8000])).lengths
+    tensor([98, 48])
+    """
+
+    window: Tensor
+    bank: Tensor
+
+    def __init__(self, spec: FeatureSpec):
+        super().__init__()
+        self.spec = spec
+        for name, table in self._tables().items():
+            self.register_buffer(name, table, persistent=False)
+
+    def _tables(self) -> dict[str, Tensor]:
+        spec = self.spec
+        bank = mel_bank(
+            spec.bins,
+            spec.fft_samples,
+            spec.rate_hz,
+            spec.low_hz,
+            spec.high_hz,
+            spec.mel_scale,
+            spec.mel_norm,
+        )
+        used = int(np.flatnonzero(bank.any(axis=0)).max(initial=0)) + 1
+        tables = {
+            "window": window_values(spec.window, spec.window_samples),
+            "bank": bank[:, :used],
+        }
+        return {name: torch.as_tensor(table, dtype=torch.float32) for name, table in tables.items()}
+
+    def _apply(self, fn, recurse=True):
+        # A cast to half precision would spoil the tables, and one from the meta device would leave
+        # them empty: they are facts of the recipe, so they are made anew on the device that they
+        # were moved to.
+        super()._apply(fn, recurse)
+        for name, table in self._tables().items():
+            moved = getattr(self, name)
+            kind = torch.float64 if moved.dtype == torch.float64 else torch.float32
+            setattr(self, name, table.to(moved.device, kind))
+        return self
+
+    def forward(
+        self, waveform: Float[Tensor, "b n"], lengths: Int64[Tensor, "b"] | None = None
+    ) -> Features:
+        spec = self.spec
+        if waveform.ndim != 2:
+            raise InputError(f"a front-end takes (clips, samples), not {tuple(waveform.shape)}")
+        with torch.autocast(waveform.device.type, enabled=False):
+            return self._features(waveform.to(self.window.dtype), lengths, spec)
+
+    def _features(self, waveform: Tensor, lengths: Tensor | None, spec: FeatureSpec) -> Features:
+        b, n = waveform.shape
+        valid = (
+            None if lengths is None else torch.arange(n, device=waveform.device) < lengths[:, None]
+        )
+        if spec.waveform_scale != 1:
+            waveform = waveform * spec.waveform_scale
+        if spec.clip_mean == "subtract" and n > 0:
+            if valid is None:
+                waveform = waveform - waveform.mean(1, keepdim=True)
+            else:
+                total = torch.where(valid, waveform, 0).sum(1, keepdim=True)
+                waveform = waveform - total / lengths[:, None].clamp(min=1)
+        frames = spec.frames(n)
+        raw = self._log(self._energies(waveform, lengths, frames))
+        if lengths is None:
+            counts = torch.full((b,), frames, device=waveform.device)
+            inside = None
+        else:
+            counts = self.frame_lengths(lengths)
+            inside = (torch.arange(frames, device=waveform.device) < counts[:, None])[:, None]
+        if spec.top_db is not None and frames > 0:
+            peaks = raw if inside is None else torch.where(inside, raw, -torch.inf)
+            raw = torch.maximum(raw, peaks.amax((1, 2), keepdim=True) - spec.top_db)
+        if inside is not None:
+            raw = torch.where(inside, raw, 0)
+        return Features((raw - spec.mean) / spec.deviation, counts)
+
+    def frame_lengths(self, lengths: Int64[Tensor, "b"]) -> Int64[Tensor, "b"]:
+        """`spec.frames` of a tensor of lengths."""
+        spec = self.spec
+        padded = lengths
+        if spec.center != "none":
+            padded = torch.where(lengths > 0, lengths + 2 * (spec.frame_samples // 2), 0)
+        counts = 1 + torch.div(padded - spec.frame_samples, spec.hop_samples, rounding_mode="floor")
+        return counts.clamp(min=0)
+
+    def _energies(self, waveform: Tensor, lengths: Tensor | None, frames: int) -> Tensor:
+        spec = self.spec
+        padded = pad_ends(waveform, lengths, spec.frame_samples // 2, spec.center)
+        return band_energies(
+            padded,
+            frames,
+            self.window,
+            self.bank,
+            first_sample=(spec.frame_samples - spec.window_samples) // 2,
+            hop_samples=spec.hop_samples,
+            fft_samples=spec.fft_samples,
+            power=spec.power,
+            preemphasis=spec.preemphasis,
+            remove_dc=spec.remove_dc,
+        )
+
+    def _log(self, energies: Tensor) -> Tensor:
+        spec = self.spec
+        if spec.log == "none":
+            return energies
+        energies = energies.clamp(min=spec.log_floor)
+        if spec.log == "ln":
+            return energies.log()
+        return energies.log10() * (1 if spec.log == "log10" else 20 / spec.power)

@@ -1,0 +1,1 @@
+"""Real sound in: fetching, opening, splitting, mixing, batching and sharding of clips."""
