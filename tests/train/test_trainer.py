@@ -14,7 +14,6 @@ import time
 from pathlib import Path
 
 import pytest
-import tiny
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -23,6 +22,7 @@ from sonograph.errors import InputError
 from sonograph.train import checkpoint
 from sonograph.train.log import read_log
 from sonograph.train.trainer import Stopped, TrainConfig, Trainer
+from tests.train import tiny
 
 BASE = TrainConfig(steps=12, lr=1e-2, save_every=5, log_every=5, eval_every=4, device="cpu")
 MODEL_FILES = ("model.safetensors", "last.safetensors")
@@ -433,22 +433,23 @@ def launch(folder: Path, config: TrainConfig, pause: float) -> subprocess.Popen:
 
 def kill_and_resume(folder: Path, kills: int) -> None:
     """kill -9 at random moments, most of them within a save, then compare."""
-    config = BASE.override(steps=400, save_every=1, eval_every=7, ema_decay=0.9, accumulate=2)
+    steps = 60 + 30 * kills
+    config = BASE.override(steps=steps, save_every=1, eval_every=7, ema_decay=0.9, accumulate=2)
     # tiny.py runs with one thread, as this process does.
     train(folder / "whole", config)
     draw = random.Random(0)
     for _ in range(kills):
         process = launch(folder / "cut", config, pause=0.002)
         began = time.monotonic()
-        steps = folder / "cut" / "state"
-        start = checkpoint.newest_state(steps)
-        while checkpoint.newest_state(steps) == start and process.poll() is None:
+        states = folder / "cut" / "state"
+        start = checkpoint.newest_state(states)
+        while checkpoint.newest_state(states) == start and process.poll() is None:
             assert time.monotonic() - began < 60
             time.sleep(0.005)
         time.sleep(draw.uniform(0, 0.3))
         process.kill()
         process.communicate()
-        newest = checkpoint.newest_state(steps)
+        newest = checkpoint.newest_state(states)
         assert checkpoint.read_values(newest)["step"] < config.steps
         for file in newest.glob("*.safetensors"):
             load_file(file)
