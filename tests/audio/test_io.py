@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 import tracemalloc
@@ -99,10 +100,8 @@ class TestEveryFormat:
             with pytest.raises(InputError, match=r"truncated|damaged"):
                 read(half)
         else:
-            try:
+            with contextlib.suppress(InputError):
                 assert read(half).samples.shape[1] <= 49600
-            except InputError as error:
-                assert "\n" not in str(error)
 
     def test_only_the_first_bytes(self, file, tmp_path):
         short = tmp_path / file.name
@@ -216,7 +215,7 @@ class TestBadInput:
         samples[4000] = bad
         soundfile.write(tmp_path / "a.wav", samples, RATE, "FLOAT")
         for call in (read, lambda path: list(stream(path, 0.1))):
-            with pytest.raises(InputError, match="NaN or infinite samples, the first at 0.25 s"):
+            with pytest.raises(InputError, match=r"NaN or infinite samples, the first at 0\.25 s"):
                 call(tmp_path / "a.wav")
 
     def test_zero_hertz(self, tmp_path):
@@ -294,9 +293,14 @@ class TestBadOutput:
         path = tmp_path / "a.wav"
         write(path, Audio(sound, RATE))
         before = path.read_bytes()
-        with pytest.raises(KeyboardInterrupt), writer(path, RATE, 1) as add:
-            add(sound[:1])
-            raise KeyboardInterrupt
+
+        def interrupted():
+            with writer(path, RATE, 1) as add:
+                add(sound[:1])
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
         assert path.read_bytes() == before
         assert os.listdir(tmp_path) == ["a.wav"]
 
@@ -311,6 +315,15 @@ class TestBadOutput:
     def test_audio_of_integers_is_refused(self):
         with pytest.raises(InputError, match="int16"):
             Audio(np.zeros((1, 9), np.int16), RATE)
+
+
+def test_parts_of_real_vorbis_files(shared):
+    """Files whose last page a plain seek misses by 256 and 960 samples."""
+    for name in ("004_baby_cry/1-187207-A.ogg", "005_clock_tick/3-170377-A.ogg"):
+        whole = read(shared / "data/esc10" / name).samples
+        for start in range(0, whole.shape[1], 17777):
+            part = read(shared / "data/esc10" / name, start_s=start / 44100, duration_s=0.01)
+            np.testing.assert_allclose(part.samples, whole[:, start : start + 441], atol=1e-5)
 
 
 def test_long_stream_in_little_memory(tmp_path):
