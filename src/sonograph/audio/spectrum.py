@@ -162,12 +162,16 @@ class BandFrames(nn.Module):
             tiny = torch.finfo(squares.dtype).tiny  # the root of 0 has no gradient
             bank, energies = self.bank.values, squares.sum(-1).clamp(min=tiny) ** (self.power / 2)
         each = energies.shape[-1] // (size // 2 + 1)
-        bands = torch.cat(
-            [
-                bank[rows, each * low : each * high] @ energies[:, each * low : each * high].T
-                for rows, low, high in self.groups
-            ]
-        )
+        products = [
+            (bank[rows, each * low : each * high], energies[:, each * low : each * high].T)
+            for rows, low, high in self.groups
+        ]
+        if work is None:
+            bands = torch.cat([part @ energy for part, energy in products])
+        else:
+            bands = energies.new_empty(len(bank), len(energies))
+            for (rows, _, _), (part, energy) in zip(self.groups, products):
+                torch.mm(part, energy, out=bands[rows])
         return bands.view(len(self.bank.exact), clips, count).transpose(0, 1)
 
 
