@@ -28,6 +28,19 @@ ASTERISK_VOICES = {
     "ru": ("ru_RU_f_IvrvoiceRU", "ivrvoice"),
 }
 BRACKETS = "[(<"  # a transcript that begins so describes a sound: `[ascending tones]`
+MINETEST_EFFECTS = (  # the first pattern that fits a name; words as in ufoai's folders where they meet
+    ("_footstep", "footsteps"),
+    ("door|gate|chest", "doors"),
+    ("_dig_|_dig$|_dug", "digging"),
+    ("_place_", "placing"),
+    ("break", "breaking"),
+    ("cool|extinguish", "hissing"),
+    ("^fire|furnace|smoke", "fire"),
+    ("^tnt", "explosions"),
+    ("^env_sounds_water", "water"),
+    ("^env_sounds_lava", "lava"),
+    ("^carts", "carts"),
+)
 TONES = {"": "1", "1": "neutral", "2": "2", "3": "3", "4": "4"}  # as typed on a Zhuyin keyboard
 
 
@@ -174,19 +187,17 @@ def ufoai(folder: Path) -> list[Clip]:
 
 
 def minetest(folder: Path) -> list[Clip]:
-    """Game effects; tasks `effect` (mod) and `action` (footstep, dig, dug, place, break ...).
+    """Game effects; tasks `effect` and `footstep` (the surface).
 
-    Names look like `default_wood_footstep.2`: numbered takes of one name are a group.
+    Names look like `default_wood_footstep.2`: numbered takes of one name are a group. The first word
+    is the class, but most are `default`: for those it is what is done (footsteps, digging, ...).
     """
     clips = []
     for path in _sounds(folder / "usr/share/games/minetest"):
         name = re.sub(r"\.\d+$", "", path.stem)
-        mod, _, rest = name.partition("_")
-        labels = {"effect": mod}
-        action = re.search(r"(footstep|dig|dug|place|break|open|close|cool|water|fire)", rest)
-        if action:
-            labels["action"] = action[1]
-        surface = re.fullmatch(r"([a-z]+)_footstep", rest)
+        surface = re.fullmatch(r"default_([a-z]+)_footstep", name)
+        effect = next((known for part, known in MINETEST_EFFECTS if re.search(part, name)), None)
+        labels = {"effect": effect} if effect else {}
         if surface:
             labels["footstep"] = surface[1]
         clips.append(
