@@ -1,1 +1,51 @@
-"""Sonograph: pre-trained spectrogram and audio models that work."""
+"""Sonograph: pre-trained spectrogram and audio models that work.
+
+    import sonograph as sound
+
+    encoder = sound.load("ssast-mini.core")
+    vectors = encoder_vectors = sound.embed(encoder, ["a.wav", "b.wav"])
+
+Every name below is loaded when it is first used, so that `import sonograph` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "load": "sonograph.weights",
+    "build": "sonograph.registry",
+    "Audio": "sonograph.outputs",
+    "read": "sonograph.audio.io",
+    "write": "sonograph.audio.io",
+    "info": "sonograph.audio.io",
+    "adapt": "sonograph.train.adapt",
+    "InputError": "sonograph.errors",
+}
+__all__ = [*_HOMES, "__version__"]
+
+if TYPE_CHECKING:
+    from sonograph.audio.io import info as info
+    from sonograph.audio.io import read as read
+    from sonograph.audio.io import write as write
+    from sonograph.errors import InputError as InputError
+    from sonograph.outputs import Audio as Audio
+    from sonograph.registry import build as build
+    from sonograph.train.adapt import adapt as adapt
+    from sonograph.weights import load as load
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'sonograph' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,4 +1,4 @@
-"""Configurations: frozen dataclasses of plain values, to JSON and back, with unknown keys as errors."""
+"""Configurations: frozen dataclasses of plain values, to JSON and back; unknown keys are errors."""
 
 from __future__ import annotations
 
@@ -28,13 +28,14 @@ class Config:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The configuration that `to_dict` wrote. Raises InputError for unknown keys and wrong types."""
+        """What `to_dict` wrote. Raises InputError for unknown keys and wrong types."""
         hints = typing.get_type_hints(cls)
         known = {field.name for field in dataclasses.fields(cls)}
         for key in values:
             if key not in known:
                 raise InputError(f"{cls.__name__} has no field {key!r}.{did_you_mean(key, known)}")
-        given = {key: _read(hints[key], value, f"{cls.__name__}.{key}") for key, value in values.items()}
+        name = cls.__name__
+        given = {key: _read(hints[key], value, f"{name}.{key}") for key, value in values.items()}
         try:
             return cls(**given)
         except TypeError as error:  # a required field is missing

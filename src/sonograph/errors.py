@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class InputError(ValueError):
-    """Something the caller gave cannot be used. The command line prints it as one line, exit code 2."""
+    """Something the caller gave cannot be used: one line on the command line, exit code 2."""
 
 
 def did_you_mean(word: str, known: Iterable[str], count: int = 3) -> str:

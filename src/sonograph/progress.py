@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Called with how much is done, of how much (None: unknown), and a few words on what happens."""
+    """Called with how much is done, of how much (None: unknown), and what happens."""
 
     def __call__(self, done: float, total: float | None, note: str = "") -> None: ...
 
@@ -18,7 +18,7 @@ def silent(done: float, total: float | None, note: str = "") -> None:
 
 
 class Line:
-    """One live line on stderr with the time left; quiet lines every ten seconds when not a terminal."""
+    """One live line on stderr with the time left; a plain line every ten seconds in a log."""
 
     def __init__(self, title: str):
         self.title = title

@@ -1,0 +1,1 @@
+"""The field as data: which systems there are, and where each one stands."""

@@ -1,0 +1,1 @@
+"""Blocks that systems are made of, one idea a file. Nothing here imports a system."""

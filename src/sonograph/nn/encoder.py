@@ -1,0 +1,58 @@
+"""What every encoder answers, so that objectives, adapters and heads fit all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from sonograph.audio.feature_spec import FeatureSpec
+
+Pooling = Literal["tokens", "special"]
+
+
+@dataclass
+class Tokens:
+    """A batch of token sequences.
+
+    values: (batch, tokens, width); mask: (batch, tokens), True where a token is of the clip and
+    not of its padding, or None when all are; grid: (rows, columns) with rows * columns tokens in
+    frequency-major order; special: (batch, s, width), tokens that stand for the whole clip.
+    """
+
+    values: Float[Tensor, "b n d"]
+    mask: Bool[Tensor, "b n"] | None
+    grid: tuple[int, int]
+    special: Float[Tensor, "b s d"] | None = None
+
+    def pool(self, how: Pooling = "tokens") -> Float[Tensor, "b d"]:
+        """One vector a clip: the mean of its own tokens, or of its special tokens."""
+        if how == "special":
+            if self.special is None:
+                raise ValueError("this encoder has no special tokens: pool='tokens' is what it has")
+            return self.special.mean(1)
+        if self.mask is None:
+            return self.values.mean(1)
+        weight = self.mask[..., None].to(self.values.dtype)
+        return (self.values * weight).sum(1) / weight.sum(1).clamp(min=1)
+
+
+class Encoder(Protocol):
+    """A module that turns features into tokens.
+
+    features: spec.bins rows, (batch, bins, frames); lengths: valid frames of each clip, or None
+    when all are.
+    """
+
+    spec: FeatureSpec
+    width: int
+
+    def describe(self) -> dict[str, Any]:
+        """What `weights.build` needs to make this encoder again."""
+        ...
+
+    def __call__(
+        self, features: Float[Tensor, "b bins frames"], lengths: Int[Tensor, "b"] | None = None
+    ) -> Tokens: ...

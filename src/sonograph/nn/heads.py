@@ -1,0 +1,59 @@
+"""Heads that turn an encoder's tokens into answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from sonograph.nn.encoder import Encoder, Pooling
+
+
+class Classifier(nn.Module):
+    """Any encoder with a normalised linear layer on its pooled tokens.
+
+    features (batch, bins, frames) -> logits (batch, labels). The head of AST and SSAST
+    (Gong et al. 2022, section 2.4): `pool="tokens"` is 'ft_avgtok', `pool="special"` 'ft_cls'.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        labels: Sequence[str],
+        pool: Pooling = "tokens",
+        norm_eps: float = 1e-5,
+    ):
+        super().__init__()
+        self.encoder = encoder
+        self.labels = tuple(labels)
+        self.pool: Pooling = pool
+        self.head = nn.ModuleDict(
+            {
+                "norm": nn.LayerNorm(encoder.width, eps=norm_eps),
+                "project": nn.Linear(encoder.width, len(self.labels)),
+            }
+        )
+
+    @property
+    def spec(self):
+        """The front-end that the encoder was made for."""
+        return self.encoder.spec
+
+    def forward(
+        self,
+        features: Float[Tensor, "b bins frames"],
+        lengths: Int[Tensor, "b"] | None = None,
+    ) -> Float[Tensor, "b labels"]:
+        pooled = self.encoder(features, lengths).pool(self.pool)
+        return self.head["project"](self.head["norm"](pooled))
+
+    def describe(self) -> dict[str, Any]:
+        """What `weights.build` needs to make this model again."""
+        return {
+            "kind": "classifier",
+            "encoder": self.encoder.describe(),
+            "labels": list(self.labels),
+            "pool": self.pool,
+        }

@@ -1,0 +1,1 @@
+"""Encoders that turn sound into vectors, and the objectives they were trained with."""

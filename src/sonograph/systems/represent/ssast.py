@@ -1,0 +1,422 @@
+"""SSAST, the Self-Supervised Audio Spectrogram Transformer: a ViT that learns sound unlabelled.
+
+For whoever has much sound and few labels: pre-train on the sound, then fine-tune or probe.
+Gong, Lai, Chung and Glass, "SSAST: Self-Supervised Audio Spectrogram Transformer", AAAI 2022.
+Most patches of a log-mel spectrogram are hidden; the model picks the right patch for each gap
+among the clip's others (discriminative) and paints it (generative). AST, its supervised parent
+(Gong, Chung and Glass, Interspeech 2021), is the same encoder with overlapping patches.
+
+Published (base, 400 of 512 patches hidden): ESC-50 88.8, Speech Commands 98.0, AudioSet-20K
+mAP 31.0; from scratch 41.9, 92.6 and 14.8. Pre-training lifts the average of seven tasks by 60.9 %.
+
+Shapes: features (b, bins, frames) -> tokens (b, n, d), n = rows x columns in frequency-major order.
+
+Ours, where the paper is silent: shorter clips use the first columns of the position table, so that
+padding changes nothing; `mask_share` instead of a fixed count, so that any length can be hidden in.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from einops import repeat
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from sonograph import config as configuration
+from sonograph.audio.feature_spec import FeatureSpec
+from sonograph.errors import InputError
+from sonograph.losses.contrastive import info_nce_in_clip
+from sonograph.losses.masked import masked_reconstruction
+from sonograph.nn.encoder import Tokens
+from sonograph.nn.heads import Classifier
+from sonograph.nn.masking import cluster_mask, published_cluster_mask, random_mask
+from sonograph.nn.patches import PatchEmbed, patch_grid, patchify
+from sonograph.nn.positions import first_columns, resize_positions
+from sonograph.nn.transformer import PreNormBlock
+from sonograph.registry import register
+from sonograph.weights import part_of, rename
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(configuration.Config):
+    """Sizes are those of the tiny patch model, pre-trained on ten seconds."""
+
+    width: int = 192
+    depth: int = 12
+    num_heads: int = 3
+    patch: tuple[int, int] = (16, 16)  # (bins, frames)
+    stride: tuple[int, int] = (16, 16)
+    frames: int = 1024  # the longest input; the position table covers it
+    special_tokens: int = 2  # class and distillation token; one in models without distillation
+    masking: Literal["cluster", "random"] = "cluster"
+    mask_share: float = 400 / 512
+    compat: Literal["none", "published"] = "none"  # "published": the official, biased mask draw
+    features: FeatureSpec = FeatureSpec()
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        return patch_grid((self.features.bins, self.frames), self.patch, self.stride)
+
+
+# --- model ---------------------------------------------------------------------------------------
+
+
+class SSAST(nn.Module):
+    """The encoder: patches, special tokens, learned positions, pre-norm transformer.
+
+    features (b, bins, frames), lengths (b,) in frames or None -> Tokens. Frames beyond a clip's
+    length are never looked at. Raises InputError for inputs longer than `config.frames`.
+
+    >>> encoder = SSAST(test())
+    >>> encoder(torch.zeros(2, 128, 64)).values.shape
+    torch.Size([2, 32, 48])
+    """
+
+    def __init__(self, config: Config):
+        super().__init__()
+        self.config = config
+        self.spec, self.width = config.features, config.width
+        self.padding = -self.spec.mean / self.spec.deviation  # what raw 0 becomes
+        self.grid = config.grid
+        places = config.special_tokens + self.grid[0] * self.grid[1]
+        self.patches = PatchEmbed(config.width, config.patch, config.stride)
+        self.special = nn.Parameter(torch.zeros(1, config.special_tokens, config.width))
+        self.positions = nn.Parameter(torch.zeros(1, places, config.width))
+        self.blocks = nn.ModuleList(
+            PreNormBlock(config.width, config.num_heads) for _ in range(config.depth)
+        )
+        self.norm = nn.LayerNorm(config.width, eps=1e-6)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """DeiT's start: truncated normal of 0.02 for linear maps, tokens and positions."""
+        nn.init.trunc_normal_(self.special, std=0.02)
+        nn.init.trunc_normal_(self.positions, std=0.02)
+        for module in self.blocks.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
+
+    def forward(
+        self, features: Float[Tensor, "b bins frames"], lengths: Int[Tensor, "b"] | None = None
+    ) -> Tokens:
+        return self.encode(self.embed(features, lengths))
+
+    def embed(
+        self, features: Float[Tensor, "b bins frames"], lengths: Int[Tensor, "b"] | None = None
+    ) -> Tokens:
+        """Patch tokens before positions: what an objective may hide."""
+        (bins, frames), (_, width) = features.shape[1:], self.config.patch
+        if bins != self.spec.bins:
+            raise InputError(f"this model takes {self.spec.bins} bins, not {bins}")
+        if frames > self.config.frames:
+            raise InputError(
+                f"{frames} frames are more than the {self.config.frames} this model has positions "
+                "for: cut the sound, or use `refit(model, frames=...)`"
+            )
+        if frames < width:  # less than one patch: fill up with what padding is made of
+            features = nn.functional.pad(features, (0, width - frames), value=self.padding)
+        grid = patch_grid((bins, features.shape[2]), self.config.patch, self.config.stride)
+        mask = None
+        if lengths is not None and bool((lengths < frames).any()):
+            beyond = torch.arange(features.shape[2], device=features.device) >= lengths[:, None]
+            features = features.masked_fill(beyond[:, None], self.padding)
+            columns = (lengths - width).div(self.config.stride[1], rounding_mode="floor") + 1
+            within = torch.arange(grid[1], device=features.device) < columns.clamp(min=1)[:, None]
+            mask = repeat(within, "b t -> b (f t)", f=grid[0])
+        return Tokens(self.patches(features), mask, grid)
+
+    def encode(self, tokens: Tokens) -> Tokens:
+        """Positions, transformer blocks and the final norm."""
+        count = self.config.special_tokens
+        x = torch.cat([self.special.expand(len(tokens.values), -1, -1), tokens.values], dim=1)
+        x = x + first_columns(self.positions, self.grid, tokens.grid[1], count)
+        mask = tokens.mask
+        if mask is not None:
+            mask = nn.functional.pad(mask, (count, 0), value=True)
+        for block in self.blocks:
+            x = block(x, mask)
+        x = self.norm(x)
+        return Tokens(x[:, count:], tokens.mask, tokens.grid, special=x[:, :count])
+
+    def describe(self) -> dict[str, Any]:
+        """What `weights.build` needs to make this model again."""
+        return {"kind": "encoder", "system": "ssast", "config": self.config.to_dict()}
+
+
+def build(config: Config) -> SSAST:
+    return SSAST(config)
+
+
+def refit(
+    encoder: SSAST, frames: int | None = None, stride: tuple[int, int] | None = None
+) -> SSAST:
+    """The same encoder for another input length or patch stride; positions are cut or stretched.
+
+    The paper fine-tunes this way: strides of 10 for AudioSet and ESC-50, section 2.4.
+    """
+    old = encoder.config
+    config = dataclasses.replace(old, frames=frames or old.frames, stride=stride or old.stride)
+    new = SSAST(config).to(encoder.positions.device)
+    state = dict(encoder.state_dict())
+    state["positions"] = resize_positions(
+        encoder.positions.detach(), old.grid, config.grid, old.special_tokens
+    )
+    new.load_state_dict(state)
+    return new
+
+
+# --- objective -----------------------------------------------------------------------------------
+
+ObjectiveName = Literal["joint", "discriminative", "generative"]
+
+
+class Pretraining(nn.Module):
+    """Masked spectrogram patch modelling on an encoder, section 2.3.
+
+    The encoder must have `embed`, `encode`, and non-overlapping patches in its config.
+    """
+
+    def __init__(self, encoder: SSAST):
+        super().__init__()
+        config = encoder.config
+        if config.patch != config.stride:
+            raise InputError(
+                f"pre-training needs patches that do not overlap: patch {config.patch} is not "
+                f"stride {config.stride}"
+            )
+        width, pixels = config.width, config.patch[0] * config.patch[1]
+        self.encoder = encoder
+        self.hidden = nn.Parameter(torch.empty(1, 1, width))
+        nn.init.xavier_normal_(self.hidden)
+        self.discriminate = nn.Sequential(
+            nn.Linear(width, width), nn.ReLU(), nn.Linear(width, pixels)
+        )
+        self.generate = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, pixels))
+
+    @property
+    def spec(self) -> FeatureSpec:
+        return self.encoder.spec
+
+    def draw_mask(self, tokens: Tokens, generator: torch.Generator) -> Bool[Tensor, "b n"]:
+        """Which patches of each clip to hide."""
+        config = self.encoder.config
+        batch, total = tokens.values.shape[:2]
+        valid = torch.ones(batch, total, dtype=torch.bool) if tokens.mask is None else tokens.mask
+        counts = (valid.sum(1) * config.mask_share).round().long().clamp(min=1)
+        if config.masking == "random":
+            hidden = random_mask(valid, counts, generator)
+        elif config.compat == "published":
+            count = round(config.mask_share * total)
+            hidden = published_cluster_mask(tokens.grid, count, batch, generator)
+        else:
+            hidden = cluster_mask(valid, tokens.grid, counts, generator)
+        return hidden.to(tokens.values.device)
+
+    def predict(
+        self,
+        features: Float[Tensor, "b bins frames"],
+        tokens: Tokens,
+        hidden: Bool[Tensor, "b n"],
+        head: nn.Module,
+    ) -> tuple[Float[Tensor, "b m p"], Float[Tensor, "b m p"], Bool[Tensor, "b m"]]:
+        """(predictions, targets, which of them count) for the hidden patches of each clip."""
+        values = torch.where(hidden[..., None], self.hidden.to(tokens.values.dtype), tokens.values)
+        context = self.encoder.encode(dataclasses.replace(tokens, values=values)).values
+        most = int(hidden.sum(1).max())
+        order = hidden.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :most]
+        pixels = patchify(features, self.encoder.config.patch).detach()
+        take = lambda x: x.gather(1, order[..., None].expand(-1, -1, x.shape[2]))  # noqa: E731
+        return head(take(context)), take(pixels), hidden.gather(1, order)
+
+    def loss(
+        self,
+        features: Float[Tensor, "b bins frames"],
+        lengths: Int[Tensor, "b"] | None,
+        generator: torch.Generator,
+        objective: ObjectiveName = "joint",
+        generative_weight: float = 10.0,
+    ) -> dict[str, Tensor]:
+        """Equation 3: L = L_d + 10 L_g, each on a mask and a pass of its own."""
+        tokens = self.embed(features, lengths)
+        parts: dict[str, Tensor] = {"loss": features.new_zeros(())}
+        if objective != "generative":
+            hidden = self.draw_mask(tokens, generator)
+            prediction, target, counts = self.predict(features, tokens, hidden, self.discriminate)
+            loss, accuracy = info_nce_in_clip(target, prediction, counts)
+            parts |= {"loss": parts["loss"] + loss, "nce": loss, "accuracy": accuracy}
+        if objective != "discriminative":
+            hidden = self.draw_mask(tokens, generator)
+            prediction, target, counts = self.predict(features, tokens, hidden, self.generate)
+            loss = masked_reconstruction(prediction, target, counts)
+            parts |= {"loss": parts["loss"] + generative_weight * loss, "mse": loss}
+        return parts
+
+    def embed(self, features: Tensor, lengths: Tensor | None) -> Tokens:
+        return self.encoder.embed(features, lengths)
+
+    def forward(
+        self,
+        features: Float[Tensor, "b bins frames"],
+        lengths: Int[Tensor, "b"] | None,
+        generator: torch.Generator,
+        objective: ObjectiveName = "joint",
+    ) -> dict[str, Tensor]:
+        return self.loss(features, lengths, generator, objective)
+
+    def describe(self) -> dict[str, Any]:
+        """What `weights.build` needs to make this model again."""
+        return {"kind": "pretraining", "encoder": self.encoder.describe()}
+
+
+# --- published weights ---------------------------------------------------------------------------
+
+# published name, our name; what stands in braces is a number
+PUBLISHED_NAMES = (
+    ("v.pos_embed", "encoder.positions"),
+    ("v.patch_embed.proj.{}", "encoder.patches.project.{}"),
+    ("v.blocks.{}.norm1.{}", "encoder.blocks.{}.norm1.{}"),
+    ("v.blocks.{}.attn.qkv.{}", "encoder.blocks.{}.attention.qkv.{}"),
+    ("v.blocks.{}.attn.proj.{}", "encoder.blocks.{}.attention.project.{}"),
+    ("v.blocks.{}.norm2.{}", "encoder.blocks.{}.norm2.{}"),
+    ("v.blocks.{}.mlp.fc1.{}", "encoder.blocks.{}.feedforward.expand.{}"),
+    ("v.blocks.{}.mlp.fc2.{}", "encoder.blocks.{}.feedforward.contract.{}"),
+    ("v.norm.{}", "encoder.norm.{}"),
+    ("cpredlayer.{}.{}", "discriminate.{}.{}"),
+    ("gpredlayer.{}.{}", "generate.{}.{}"),
+    ("mask_embed", "hidden"),
+    ("mlp_head.0.{}", "head.norm.{}"),
+    ("mlp_head.1.{}", "head.project.{}"),
+)
+# the two ImageNet heads of DeiT, never used; the pre-training shape, which the config holds
+UNUSED = ("v.head.{}", "v.head_dist.{}", "p_input_fdim", "p_input_tdim")
+SPECIAL = ("v.cls_token", "v.dist_token")  # joined along the token axis in `encoder.special`
+
+
+def is_published(names: Mapping[str, Any]) -> bool:
+    """Whether these are the keys of an official SSAST or AST file."""
+    bare = {name.removeprefix("module.") for name in names}
+    return {"v.cls_token", "v.patch_embed.proj.weight"} <= bare
+
+
+def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Official names -> ours: `encoder.*`, and what the file has of the heads."""
+    bare = {name.removeprefix("module."): value for name, value in state.items()}
+    special = [bare.pop(name) for name in SPECIAL if name in bare]
+    ours = rename(bare, PUBLISHED_NAMES, unused=UNUSED)
+    return {"encoder.special": torch.cat(special, dim=1), **ours}
+
+
+def config_from_published(state: Mapping[str, Tensor]) -> Config:
+    """The configuration of an official file, read from its shapes.
+
+    Pre-training files say their input length. In fine-tuned ones the patch stride is looked for
+    among 10 (the authors' choice) and no overlap, with 128 bins.
+    """
+    bare = {name.removeprefix("module."): value for name, value in state.items()}
+    width, _, *patch = bare["v.patch_embed.proj.weight"].shape
+    special = sum(name in bare for name in SPECIAL)
+    places = bare["v.pos_embed"].shape[1] - special
+    depth = 1 + max(int(name.split(".")[2]) for name in bare if name.startswith("v.blocks."))
+    shape = (int(patch[0]), int(patch[1]))
+    config = Config(
+        width=width,
+        depth=depth,
+        num_heads=width // 64,
+        patch=shape,
+        stride=shape,
+        special_tokens=special,
+        masking="random" if shape[0] == 128 else "cluster",
+    )
+    if "p_input_tdim" in bare:
+        return dataclasses.replace(config, frames=int(bare["p_input_tdim"]))
+    for stride in (shape, (min(10, shape[0]), min(10, shape[1])), (shape[0], 1)):
+        rows = (config.features.bins - shape[0]) // stride[0] + 1
+        if places % rows == 0 and "mlp_head.1.weight" in bare:
+            columns = places // rows
+            frames = (columns - 1) * stride[1] + shape[1]
+            # the authors' inputs are 128, 512, 998 or 1024 frames: the longest of the usual ones
+            # that gives this many columns
+            usual = [n for n in (1024, 512, 128) if (n - shape[1]) // stride[1] + 1 == columns]
+            if usual or stride == (shape[0], 1):
+                return dataclasses.replace(config, stride=stride, frames=(usual or [frames])[0])
+    raise InputError(f"cannot tell the patch stride of a file with {places} positions")
+
+
+def load_published(state: Mapping[str, Tensor]) -> nn.Module:
+    """An official file as a model: a Classifier if it was fine-tuned, else the encoder."""
+    ours, encoder = from_published(state), SSAST(config_from_published(state))
+    if "head.project.weight" not in ours:
+        encoder.load_state_dict(part_of(ours, "encoder."))
+        return encoder
+    labels = [f"class {index}" for index in range(len(ours["head.project.bias"]))]
+    model = Classifier(encoder, labels)
+    model.load_state_dict({name: ours[name] for name in model.state_dict()})
+    return model
+
+
+# --- presets -------------------------------------------------------------------------------------
+
+
+@register("ssast-test", system="ssast", note="for tests: under a million parameters")
+def test() -> Config:
+    return Config(width=48, depth=2, num_heads=2, frames=128)
+
+
+@register("ssast-demo", system="ssast", note="the demo's: pre-trains in three minutes on two cores")
+def demo() -> Config:
+    return Config(width=128, depth=4, num_heads=4, frames=128)
+
+
+@register("ssast-mini", system="ssast", note="the bundled encoder's size")
+def mini() -> Config:
+    return Config(width=192, depth=8, num_heads=3, frames=256)
+
+
+@register("ssast-tiny", system="ssast", parameters=5_487_168, note="Tiny-Patch-400")
+def tiny() -> Config:
+    return Config()
+
+
+@register("ssast-small", system="ssast", parameters=21_591_168, note="Small-Patch-400")
+def small() -> Config:
+    return Config(width=384, num_heads=6)
+
+
+@register("ssast-base", system="ssast", parameters=85_649_664, note="Base-Patch-400")
+def base() -> Config:
+    return Config(width=768, num_heads=12)
+
+
+@register("ssast-base-250", system="ssast", parameters=85_649_664, note="Base-Patch-250")
+def base_250() -> Config:
+    return dataclasses.replace(base(), mask_share=250 / 512)
+
+
+def _frame(config: Config) -> Config:
+    """Patches of two frames, all bins high; hidden one by one."""
+    return dataclasses.replace(config, patch=(128, 2), stride=(128, 2), masking="random")
+
+
+@register("ssast-tiny-frame", system="ssast", parameters=5_487_168, note="Tiny-Frame-400")
+def tiny_frame() -> Config:
+    return _frame(tiny())
+
+
+@register("ssast-base-frame", system="ssast", parameters=85_649_664, note="Base-Frame-400")
+def base_frame() -> Config:
+    return _frame(base())
+
+
+@register("ssast-base-frame-250", system="ssast", parameters=85_649_664, note="Base-Frame-250")
+def base_frame_250() -> Config:
+    return dataclasses.replace(base_frame(), mask_share=250 / 512)
+
+
+@register("ast-base", system="ssast", parameters=86_187_264, note="AST: stride 10, ten seconds")
+def ast_base() -> Config:
+    return dataclasses.replace(base(), stride=(10, 10))

@@ -1,0 +1,63 @@
+"""Learning-rate schedules as plain functions of the step, so that a resumed run needs no scheduler.
+
+Every function returns a factor for the base learning rate. `step` counts the updates already made.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+
+def warmup(step: int, warmup_steps: int) -> float:
+    """Linear rise to 1 over `warmup_steps` updates; the first update already has a rate above 0.
+
+    >>> [warmup(step, 4) for step in (0, 1, 3, 9)]
+    [0.25, 0.5, 1.0, 1.0]
+    """
+    return min(1.0, (step + 1) / warmup_steps) if warmup_steps else 1.0
+
+
+def cosine(step: int, steps: int, warmup_steps: int = 0, floor: float = 0.0) -> float:
+    """Half a cosine from 1 (end of the warm-up) to `floor` (update `steps`), after SGDR (2017).
+
+    >>> round(cosine(50, 100), 6), cosine(100, 100, floor=0.1)
+    (0.5, 0.1)
+    """
+    done = (step - warmup_steps) / max(1, steps - warmup_steps)
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, done))))
+
+
+def exponential(step: int, epoch_steps: int, factor: float, flat_epochs: int = 0) -> float:
+    """`factor` once for every epoch begun after the first `flat_epochs` (AST, SSAST fine-tuning).
+
+    >>> [exponential(step, 10, 0.5, flat_epochs=2) for step in (0, 19, 20, 30)]
+    [1.0, 1.0, 0.5, 0.25]
+    """
+    epoch = step // epoch_steps
+    return factor ** max(0, epoch - max(flat_epochs, 1) + 1)
+
+
+class Plateau:
+    """Multiply the rate by `factor` after more than `patience` evaluations without a new best."""
+
+    def __init__(self, factor: float, patience: int, direction: Literal["min", "max"]):
+        self.decay, self.patience, self.direction = factor, patience, direction
+        self.factor = 1.0
+        self.best: float | None = None
+        self.waited = 0
+
+    def observe(self, value: float) -> None:
+        sign = 1 if self.direction == "max" else -1
+        if self.best is None or sign * value > sign * self.best:
+            self.best, self.waited = value, 0
+            return
+        self.waited += 1
+        if self.waited > self.patience:
+            self.factor, self.waited = self.factor * self.decay, 0
+
+    def state(self) -> dict[str, Any]:
+        return {"factor": self.factor, "best": self.best, "waited": self.waited}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.factor, self.best, self.waited = state["factor"], state["best"], state["waited"]

@@ -1,0 +1,517 @@
+"""The trainer: one loop for every system, on one core or on many machines.
+
+    Trainer(model, objective, batches, "runs/mine", TrainConfig(steps=1000), evaluate).run()
+
+Started again on the same folder it goes on where it was, to the same bits as if it had never
+stopped: a step is a pure function of the weights, the optimizer state and the step's number.
+Random draws are seeded from (seed, step, part, process), batches are asked for by number, rates
+are computed from the step. Under `torchrun --nproc-per-node N` every process takes its slice.
+
+The run folder: `model.safetensors` (the best by `evaluate`, else the last), `last.safetensors`,
+`log.jsonl`, `curves.png`, `state/` (what is needed to go on; both weight files hold the moving
+average where there is one, the state holds the raw weights too).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from sonograph.config import Config
+from sonograph.errors import InputError, did_you_mean
+from sonograph.progress import Progress, silent
+from sonograph.train import checkpoint, schedule
+from sonograph.train.distributed import (
+    Runtime,
+    Step,
+    batch_length,
+    blocks,
+    slice_batch,
+    to_device,
+    whole,
+)
+from sonograph.train.ema import Ema
+from sonograph.train.log import Log, draw
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig(Config):
+    """How to train. What a step does depends on nothing else but model, objective and batches."""
+
+    steps: int = 1000
+    batch_size: int = 0  # of `batches`, for the record; the trainer takes batches as they come
+    accumulate: int = 1  # batches to one update; the gradient is that of the mean over all clips
+    seed: int = 0
+
+    optimizer: Literal["adam", "adamw"] = "adamw"
+    lr: float = 1e-3
+    lr_factors: tuple[tuple[str, float], ...] = ()  # (pattern of weight names, factor); first wins
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = 1e-8
+    weight_decay: float = 0.01
+    decay_on: Literal["all", "matrices"] = "matrices"  # "matrices" spares biases and norms
+    clip_norm: float = 0.0  # 0: no clipping
+
+    schedule: Literal["constant", "cosine", "exponential", "plateau"] = "cosine"
+    warmup_steps: int = 0  # linear, with every schedule
+    lr_floor: float = 0.0  # cosine ends at this share of lr
+    epoch_steps: int = 100  # exponential: updates an epoch
+    flat_epochs: int = 0  # exponential: epochs before the first decay
+    lr_decay: float = 0.5  # exponential, plateau: factor of one decay
+    patience: int = 2  # plateau: evaluations without a new best before a decay
+
+    ema_decay: float = 0.0  # 0: no moving average
+    precision: Literal["fp32", "bf16"] = "fp32"
+    compile: Literal["none", "blocks"] = "none"
+    device: Literal["auto", "cpu"] = "auto"
+    parallel: Literal["replicate", "shard"] = "replicate"  # DDP or FSDP2, under torchrun
+
+    eval_every: int = 0  # 0: only at the end
+    save_every: int = 500  # 0: only at the end
+    log_every: int = 10
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "accumulate", "log_every", "epoch_steps"):
+            if getattr(self, name) < 1:
+                raise InputError(f"TrainConfig.{name} is {getattr(self, name)}: it is at least 1")
+        for name in ("lr", "weight_decay", "warmup_steps", "eval_every", "save_every", "clip_norm"):
+            if not getattr(self, name) >= 0:
+                raise InputError(f"TrainConfig.{name} is {getattr(self, name)}: it is at least 0")
+        if not 0 <= self.ema_decay < 1:
+            raise InputError(f"TrainConfig.ema_decay is {self.ema_decay}: it lies in [0, 1)")
+
+
+# May differ between the first start and a resume, because a step does not depend on them
+# (`steps` also ends the cosine: a longer run follows the longer curve from there).
+FREE_TO_CHANGE = ("steps", "eval_every", "save_every", "log_every", "device", "parallel", "compile")
+
+Objective = Callable[[nn.Module, Any, torch.Generator], Mapping[str, Any]]
+
+
+class Numbered(Protocol):
+    """Batches that are a pure function of their number."""
+
+    def start_at(self, k: int) -> Iterable[Any]: ...
+
+
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM, after the step was finished and saved; says how to go on."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """What a run came to. Times add up over resumes, but for steps that a kill threw away."""
+
+    folder: Path
+    steps: int
+    seconds: float  # in training steps, without evaluation and saving
+    waiting_share: float  # of these seconds, spent waiting for data
+    clips_per_s: float
+    best: dict[str, float] | None  # the best evaluation and its "step"
+    last: dict[str, float]  # the last logged values
+    peak_memory: int  # bytes: of the GPU where one is used, else of the process
+
+
+class Trainer:
+    """Trains `model` on `objective(model, batch, generator) -> {"loss": ..., more scalars}`.
+
+    batches: anything with `start_at(k)`, an iterable of batches from number k on, without end.
+        A batch is a dict (or tuple) of tensors and lists whose first axis is the clip.
+    objective: draws only from `generator` (on the CPU) or torch's global one; both are seeded anew
+        for every batch. The loss is a mean over the clips of its batch.
+    evaluate: `evaluate(model) -> {name: number}`, in eval mode and without gradients; `best` says
+        which of these numbers chooses `model.safetensors`, and its direction.
+
+    After `run` the model holds what `model.safetensors` holds.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        batches: Numbered,
+        folder: str | Path,
+        config: TrainConfig,
+        evaluate: Callable[[nn.Module], Mapping[str, float]] | None = None,
+        progress: Progress = silent,
+        best: tuple[str, Literal["min", "max"]] = ("loss", "min"),
+    ):
+        if config.schedule == "plateau" and evaluate is None:
+            raise InputError('schedule "plateau" follows an evaluation: give `evaluate`')
+        self.model, self.objective, self.batches = model, objective, batches
+        self.config, self.evaluate, self.progress = config, evaluate, progress
+        self.best_name, self.best_direction = best
+        self.folder = Path(folder)
+        self.step = 0  # updates made
+        self.saved = -1  # step of the newest state
+        self.clock = {"seconds": 0.0, "waiting": 0.0, "clips": 0.0}
+        self.pending: dict[str, float] = {}  # sums since the last line of the log
+        self.last: dict[str, float] = {}
+        self.best: dict[str, float] | None = None
+        self.plateau = schedule.Plateau(config.lr_decay, config.patience, self.best_direction)
+        self.stopping = False
+
+    def run(self) -> Summary:
+        self._begin()
+        with self._signals(), torch.random.fork_rng(self._devices(), device_type=self._fork_type()):
+            stream = iter(self.batches.start_at(self.step * self.config.accumulate))
+            while self.step < self.config.steps:
+                self._update(stream)
+                finished = self.step == self.config.steps
+                if self.step % self.config.log_every == 0 or finished:
+                    self._log_training()
+                if finished or _due(self.step, self.config.eval_every):
+                    self._evaluate()
+                if finished or self.stopping or _due(self.step, self.config.save_every):
+                    self._save()
+                if self.stopping and not finished:
+                    self._stop()
+        return self._finish()
+
+    # -- set-up ---------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        config = self.config
+        self.runtime = Runtime(config.device, config.parallel)
+        if self.runtime.main:
+            checkpoint.prepare_folder(self.folder)
+        self.runtime.wait()
+        self.model.to(self.runtime.device)
+        if config.compile == "blocks":
+            for block in blocks(self.model):
+                block.compile()  # in place: the names of the weights stay
+        self.runtime.shard(self.model)
+        step = Step(self.model, config.precision, self.runtime.device.type)
+        self.wrapped = self.runtime.wrap(step)
+        self.ema = Ema(self.model, config.ema_decay) if config.ema_decay else None
+        self.optimizer = self._optimizer()
+        self.log = Log(self.folder / "log.jsonl")
+        if state := checkpoint.newest_state(self.folder / "state"):
+            self._resume(state)
+        elif self.runtime.main:
+            self.log.cut(-1)
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        config = self.config
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for name, weight in self.model.named_parameters():
+            if weight.requires_grad:
+                factor = next((f for p, f in config.lr_factors if fnmatch(name, p)), 1.0)
+                spared = config.decay_on == "matrices" and weight.ndim < 2
+                groups.setdefault((factor, 0.0 if spared else config.weight_decay), []).append(
+                    weight
+                )
+        if not groups:
+            raise InputError("the model has no weight to train: every requires_grad is False")
+        kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
+        return kind(
+            [
+                {"params": weights, "factor": factor, "weight_decay": decay}
+                for (factor, decay), weights in groups.items()
+            ],
+            lr=config.lr,
+            betas=config.betas,
+            eps=config.epsilon,
+            fused=not self.runtime.sharded,
+        )
+
+    def _rate(self) -> float:
+        """The learning rate of the update to come."""
+        config = self.config
+        factor = schedule.warmup(self.step, config.warmup_steps)
+        if config.schedule == "cosine":
+            factor *= schedule.cosine(self.step, config.steps, config.warmup_steps, config.lr_floor)
+        elif config.schedule == "exponential":
+            factor *= schedule.exponential(
+                self.step, config.epoch_steps, config.lr_decay, config.flat_epochs
+            )
+        elif config.schedule == "plateau":
+            factor *= self.plateau.factor
+        return config.lr * factor
+
+    # -- one update -----------------------------------------------------------------------------
+
+    def _update(self, stream: Iterator[Any]) -> None:
+        """Gradients of `accumulate` batches, clipped, and one step of the optimizer."""
+        began = time.perf_counter()
+        parts = self._fetch(stream)
+        waited = time.perf_counter() - began
+        self.model.train()
+        sizes = [batch_length(batch) for batch in parts]
+        values: dict[str, Tensor] = {}
+        for k, batch in enumerate(parts):
+            mine = slice_batch(batch, self.runtime.rank, self.runtime.world)
+            # The mean over all clips of the update, whatever the sizes of batches and slices.
+            weight = batch_length(mine) * self.runtime.world / sum(sizes)
+            action = self._action(to_device(mine, self.runtime.device), self._seed(k))
+            with self.runtime.accumulating(self.wrapped, last=k == len(parts) - 1):
+                found = self.wrapped(action)
+                if "loss" not in found:
+                    raise InputError(f"the objective returned {sorted(found)}: it needs a 'loss'")
+                self.runtime.accelerator.backward(found["loss"].float() * weight)
+            for name, value in found.items():
+                value = torch.as_tensor(value, device=self.runtime.device).detach().float()
+                values[name] = values.get(name, 0) + value * weight
+        scalars = self._agree(values)
+        largest = self.config.clip_norm or math.inf
+        norm = whole(nn.utils.clip_grad_norm_(self.model.parameters(), largest)).item()
+        if not (math.isfinite(scalars["loss"]) and math.isfinite(norm)):
+            self._not_finite(scalars["loss"], norm)
+        rate = self._rate()
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["factor"]
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        if self.ema:
+            self.ema.update(self.model, self.step)
+        self._count(
+            scalars | {"gradient_norm": norm}, sum(sizes), time.perf_counter() - began, waited
+        )
+        self.last_rate = rate
+
+    def _action(self, batch: Any, generator: torch.Generator) -> Callable[[nn.Module], Any]:
+        return lambda model: self.objective(model, batch, generator)
+
+    def _fetch(self, stream: Iterator[Any]) -> list[Any]:
+        """The batches of one update."""
+        number = self.step * self.config.accumulate
+        try:
+            return [next(stream) for _ in range(self.config.accumulate)]
+        except StopIteration:
+            raise InputError(f"no batch {number}: `batches` has to go on without end") from None
+        except RuntimeError:  # Ctrl-C in a terminal also ends the workers that load data
+            if not self.stopping:
+                raise
+            self._save()
+            raise self._stopped() from None
+
+    def _seed(self, part: int) -> torch.Generator:
+        """Seed torch's global generator for this part of the step, and return the objective's."""
+        number = (
+            self.step * self.config.accumulate + part
+        ) * self.runtime.world + self.runtime.rank
+        # Knuth's multiplicative mix keeps seeds of near numbers far apart.
+        seed = (self.config.seed * 1_000_003 + number * 2_654_435_761 + 12_345) % 2**63
+        torch.manual_seed(seed)
+        return torch.Generator().manual_seed(seed ^ 0x5DEECE66D)
+
+    def _agree(self, values: dict[str, Tensor]) -> dict[str, float]:
+        """Means over the processes; one wish to stop stops all of them after the same step."""
+        wish = torch.tensor(float(self.stopping), device=self.runtime.device)
+        means = self.runtime.mean(torch.stack([*values.values(), wish])).tolist()
+        self.stopping = self.stopping or means[-1] > 0
+        return dict(zip(values, means))
+
+    def _not_finite(self, loss: float, norm: float) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        self._save()
+        raise InputError(
+            f"step {self.step + 1}: the loss is {loss:g} and the gradient norm {norm:g}; the state "
+            f"after step {self.step} is kept in {self.folder}: try a lower lr, warmup_steps, "
+            'clip_norm=1, precision="fp32", and look for NaN in the data'
+        )
+
+    # -- what is told and kept ------------------------------------------------------------------
+
+    def _count(self, scalars: dict[str, float], clips: int, seconds: float, waited: float) -> None:
+        took = {"seconds": seconds, "waiting": waited, "clips": float(clips)}
+        for sums, new in ((self.clock, took), (self.pending, scalars | took | {"count": 1.0})):
+            for name, value in new.items():
+                sums[name] = sums.get(name, 0.0) + value
+        shown = [
+            f"{name} {value:.4g}" for name, value in scalars.items() if name != "gradient_norm"
+        ]
+        speed = self.pending["clips"] / max(self.pending["seconds"], 1e-9)
+        shown += [
+            f"{speed:.3g} clips/s" if speed < 100 else f"{speed:.0f} clips/s",
+            f"waiting {100 * self._waiting_share():.0f} %",
+        ]
+        if self.stopping:
+            shown = ["stopping after this step"]
+        if self.runtime.main:
+            self.progress(self.step, self.config.steps, " · ".join(shown))
+
+    def _waiting_share(self) -> float:
+        return self.clock["waiting"] / max(self.clock["seconds"], 1e-9)
+
+    def _log_training(self) -> None:
+        sums, self.pending = self.pending, {}
+        count, seconds = sums.pop("count"), max(sums.pop("seconds"), 1e-9)
+        speed, waiting = sums.pop("clips") / seconds, sums.pop("waiting") / seconds
+        self.last = {name: value / count for name, value in sums.items()} | {"lr": self.last_rate}
+        timing = {"clips_per_s": round(speed, 2), "waiting": round(waiting, 4)}
+        if self.runtime.main:
+            self.log.write({"step": self.step, "kind": "train"} | self.last | timing)
+
+    def _evaluate(self) -> None:
+        """Ask `evaluate`, remember and keep the best."""
+        if self.evaluate is None:
+            return
+        self.model.eval()
+        with self._published(), torch.no_grad():
+            found = self.wrapped(self.evaluate) if self.runtime.sharded else self._plain_evaluate()
+            found = {name: float(value) for name, value in self.runtime.share(found).items()}
+            if self.best_name not in found:
+                hint = did_you_mean(self.best_name, found)
+                raise InputError(f"`evaluate` returned no {self.best_name!r}.{hint}")
+            value = found[self.best_name]
+            self.plateau.observe(value)
+            sign = 1 if self.best_direction == "max" else -1
+            if self.best is None or sign * value > sign * self.best[self.best_name]:
+                self.best = {"step": self.step} | found
+                self._write_model("model.safetensors")
+        if self.runtime.main:
+            self.log.write({"step": self.step, "kind": "valid"} | found)
+
+    def _plain_evaluate(self) -> dict[str, Any]:
+        step = getattr(
+            self.wrapped, "module", self.wrapped
+        )  # past DDP, which would count a forward
+        assert self.evaluate is not None
+        return step(self.evaluate)
+
+    def _published(self) -> Any:
+        """The model holds its moving average in this block, where there is one."""
+        return self.ema.inside(self.model) if self.ema else nullcontext()
+
+    def _write_model(self, name: str) -> None:
+        tensors = checkpoint.model_tensors(self.model)
+        if self.runtime.main:
+            checkpoint.write_tensors(self.folder / name, tensors)
+
+    def _save(self) -> None:
+        if self.saved == self.step:
+            return
+        with self._published():
+            self._write_model("last.safetensors")
+            if self.evaluate is None:
+                self._write_model("model.safetensors")
+        groups = {
+            "model": checkpoint.model_tensors(self.model),
+            "optimizer": checkpoint.optimizer_tensors(self.model, self.optimizer),
+        }
+        if self.ema:
+            groups["average"] = {name: whole(v).cpu() for name, v in self.ema.shadow.items()}
+        values = {
+            "step": self.step,
+            "config": self.config.to_dict(),
+            "clock": self.clock,
+            "pending": self.pending,
+            "last": self.last,
+            "best": self.best,
+            "plateau": self.plateau.state(),
+        }
+        if self.runtime.main:
+            checkpoint.write_state(self.folder / "state", self.step, groups, values)
+        self.saved = self.step
+        self.runtime.wait()
+
+    def _resume(self, state: Path) -> None:
+        values = checkpoint.read_values(state)
+        now = self.config.to_dict()
+        for name, then in values["config"].items():
+            if name not in FREE_TO_CHANGE and now.get(name) != then:
+                raise InputError(
+                    f"{self.folder} was begun with {name}={then!r}, not {now.get(name)!r}: "
+                    "go on with the same, or choose another folder"
+                )
+        self.step = self.saved = values["step"]
+        self.clock, self.pending, self.last = values["clock"], values["pending"], values["last"]
+        self.best = values["best"]
+        self.plateau.restore(values["plateau"])
+        path = state / "model.safetensors"
+        checkpoint.fill_model(self.model, checkpoint.read_tensors(path), path)
+        tensors = checkpoint.read_tensors(state / "optimizer.safetensors")
+        checkpoint.fill_optimizer(self.model, self.optimizer, tensors)
+        if self.ema:
+            for name, value in checkpoint.read_tensors(state / "average.safetensors").items():
+                checkpoint.fill(self.ema.shadow[name], value)
+        if self.runtime.main:
+            self.log.cut(self.step)
+        self.runtime.wait()
+
+    # -- the end --------------------------------------------------------------------------------
+
+    def _finish(self) -> Summary:
+        path = self.folder / "model.safetensors"
+        checkpoint.fill_model(self.model, checkpoint.read_tensors(path), path)
+        self.model.eval()
+        if self.runtime.main:
+            draw(self.folder)
+        return Summary(
+            folder=self.folder,
+            steps=self.step,
+            seconds=self.clock["seconds"],
+            waiting_share=self._waiting_share(),
+            clips_per_s=self.clock["clips"] / max(self.clock["seconds"], 1e-9),
+            best=self.best,
+            last=self.last,
+            peak_memory=_peak_memory(self.runtime.device),
+        )
+
+    def _stopped(self) -> Stopped:
+        return Stopped(
+            f"stopped after step {self.step} of {self.config.steps}, saved in {self.folder}: "
+            "the same command goes on from there"
+        )
+
+    def _stop(self) -> None:
+        if self.runtime.main:
+            draw(self.folder)
+        raise self._stopped()
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """The first Ctrl-C or SIGTERM asks to stop after the step; the second stops at once."""
+        self.stopping = False
+        if threading.current_thread() is not threading.main_thread():
+            yield  # only the main thread may listen to signals
+            return
+
+        def ask(number: int, frame: Any) -> None:
+            if self.stopping:
+                raise KeyboardInterrupt
+            self.stopping = True
+            if self.runtime.main:  # not print: a handler may come in the middle of one
+                os.write(2, b"\nfinishing this step and saving; again to stop at once\n")
+
+        kinds = (signal.SIGINT, signal.SIGTERM)
+        before = [signal.signal(kind, ask) for kind in kinds]
+        try:
+            yield
+        finally:
+            for kind, handler in zip(kinds, before):
+                signal.signal(kind, handler)
+
+    def _devices(self) -> list[int]:
+        return [] if self.runtime.device.type == "cpu" else [self.runtime.device.index or 0]
+
+    def _fork_type(self) -> str:
+        return "cuda" if self.runtime.device.type == "cpu" else self.runtime.device.type
+
+
+def _due(step: int, every: int) -> bool:
+    return every > 0 and step % every == 0
+
+
+def _peak_memory(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    import resource
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

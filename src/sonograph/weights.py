@@ -1,0 +1,290 @@
+"""From a name to a model: bundled, a run folder, a published file, or a hub id.
+
+A model folder holds `model.safetensors`, `config.json` (how to build the model again) and
+`card.json` (what it is, from which data, under which licence). Loading reads tensors and JSON
+only; no code in a file is ever run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sonograph.errors import InputError, did_you_mean, missing_extra
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+FORMAT = 1
+WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "card.json"
+BUNDLED = Path(__file__).parent / "bundled"
+
+
+def bundled() -> dict[str, Path]:
+    """The models that come with the package, by name."""
+    if not BUNDLED.is_dir():
+        return {}
+    return {p.name: p for p in sorted(BUNDLED.iterdir()) if (p / CONFIG).is_file()}
+
+
+def load(name: str | os.PathLike[str], device: str = "cpu") -> nn.Module:
+    """A trained model, ready to use: a bundled name, a model or run folder, a file, or a hub id.
+
+    A file may be a published checkpoint (.pth, .pt, .ckpt, .safetensors) of a system that is
+    built. Raises InputError where nothing fits, or where the file would run code.
+    """
+    text, path = os.fspath(name), Path(name)
+    if text in bundled():
+        return load_folder(bundled()[text], device)
+    if path.is_dir():
+        return load_folder(path, device)
+    if path.is_file():
+        return load_published(path, device)
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", text) and not path.parent.is_dir():
+        return load_folder(from_hub(text), device)
+    known = [*bundled()]
+    raise InputError(
+        f"no model {text!r}: neither bundled ({', '.join(known) or 'none'}) nor a folder, file or "
+        f"hub id.{did_you_mean(text, known)}"
+    )
+
+
+def load_folder(folder: str | os.PathLike[str], device: str = "cpu") -> nn.Module:
+    """The model of a folder, in evaluation mode; its card is `model.card`."""
+    folder = Path(folder)
+    described = read_json(folder / CONFIG)
+    if described.get("format") != FORMAT:
+        raise InputError(
+            f"{folder / CONFIG} is of format {described.get('format')!r}, this version reads "
+            f"{FORMAT}: update sonograph"
+        )
+    model: Any = build(described["model"])
+    state = read_tensors(folder / WEIGHTS)
+    load_state(model, state, str(folder / WEIGHTS))
+    card_file = folder / CARD
+    model.card = read_json(card_file) if card_file.is_file() else {}
+    model.name = str(model.card.get("name", folder.name))
+    return model.to(device).eval()
+
+
+def save_folder(
+    folder: str | os.PathLike[str],
+    model: nn.Module,
+    card: Mapping[str, Any],
+    dtype: str = "float32",
+) -> Path:
+    """Write a model folder; every file appears whole or not at all."""
+    import torch
+
+    folder = Path(folder)
+    state = model.state_dict()
+    kind = getattr(torch, dtype)
+    tensors = {
+        name: value.to(kind).contiguous() if value.is_floating_point() else value.contiguous()
+        for name, value in state.items()
+    }
+    write_tensors(folder / WEIGHTS, tensors)
+    write_json(folder / CONFIG, {"format": FORMAT, "model": model.describe()})  # type: ignore[operator]
+    write_json(folder / CARD, {**card, "sha256": sha256(folder / WEIGHTS)})
+    return folder
+
+
+def build(described: Mapping[str, Any]) -> nn.Module:
+    """A model from what its `describe()` said; weights are still random."""
+    from sonograph import registry
+    from sonograph.nn.heads import Classifier
+
+    kind = described.get("kind")
+    if kind == "encoder":
+        module = registry.module(described["system"])
+        return module.build(module.Config.from_dict(described["config"]))
+    if kind == "pretraining":
+        encoder = build(described["encoder"])
+        return registry.module(described["encoder"]["system"]).Pretraining(encoder)
+    if kind == "classifier":
+        encoder = build(described["encoder"])
+        return Classifier(encoder, described["labels"], described["pool"])  # type: ignore[arg-type]
+    if kind == "lowrank":
+        from sonograph.nn.lowrank import add_lowrank
+
+        model = build(described["model"])
+        return add_lowrank(model, described["rank"], described["alpha"], described["where"])
+    raise InputError(f"a model of kind {kind!r} is not known: update sonograph")
+
+
+def load_state(model: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
+    """Fill a model, and say in one line what does not fit."""
+    import torch
+
+    own = model.state_dict()
+    missing = sorted(own.keys() - state.keys())
+    unknown = sorted(state.keys() - own.keys())
+    wrong = [n for n in own.keys() & state.keys() if own[n].shape != state[n].shape]
+    for words, names in (("lacks", missing), ("has unknown", unknown), ("has misshapen", wrong)):
+        if names:
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            raise InputError(f"{where} {words} weights: {', '.join(names[:3])}{more}")
+    for name, value in state.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise InputError(f"{where}: {name} holds values that are not finite")
+    model.load_state_dict({n: v.to(own[n].dtype) for n, v in state.items()})
+
+
+# --- published checkpoints -----------------------------------------------------------------------
+
+
+def load_published(path: str | os.PathLike[str], device: str = "cpu") -> nn.Module:
+    """An official checkpoint as our model: with its head if it has one, else the encoder.
+
+    The system is told from the names inside.
+    """
+    from sonograph import registry
+
+    state = read_tensors(Path(path))
+    for entry in registry.systems():
+        if not entry.built:
+            continue
+        module = registry.module(entry.name)
+        if hasattr(module, "is_published") and module.is_published(state):
+            try:
+                model = module.load_published(state)
+            except (KeyError, RuntimeError, ValueError) as error:
+                raise InputError(
+                    f"{path} looks like {entry.name} but does not fit: {error}"
+                ) from None
+            model.name = Path(path).stem
+            model.card = {"name": model.name, "source": str(path)}
+            return model.to(device).eval()
+    first = ", ".join(list(state)[:3])
+    raise InputError(f"{path} is of no system that is built (it has weights like {first})")
+
+
+def rename(
+    state: Mapping[str, Tensor],
+    table: Sequence[tuple[str, str]],
+    unused: Iterable[str] = (),
+) -> dict[str, Tensor]:
+    """A state under other names. `{}` in a pattern stands for one part between dots.
+
+    Raises InputError for a name that neither the table nor `unused` knows.
+
+    >>> rename({"v.norm.weight": 1}, [("v.norm.{}", "norm.{}")])
+    {'norm.weight': 1}
+    """
+    rules = [(_pattern(old), new) for old, new in table]
+    skipped = [_pattern(old) for old in unused]
+    renamed = {}
+    for name, value in state.items():
+        for pattern, new in rules:
+            if found := pattern.fullmatch(name):
+                renamed[new.format(*found.groups())] = value
+                break
+        else:
+            if not any(pattern.fullmatch(name) for pattern in skipped):
+                raise InputError(f"the checkpoint has a weight {name!r} that no rule knows")
+    return renamed
+
+
+def part_of(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The weights under a prefix, without it."""
+    start = len(prefix)
+    return {name[start:]: value for name, value in state.items() if name.startswith(prefix)}
+
+
+def _pattern(template: str) -> re.Pattern[str]:
+    return re.compile(re.escape(template).replace(r"\{\}", r"([^.]+)"))
+
+
+# --- files ---------------------------------------------------------------------------------------
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a .safetensors, .pth, .pt or .ckpt file; code in one is refused."""
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise InputError(f"{path} does not exist")
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError, ValueError) as error:
+            raise InputError(f"{path} is not a whole safetensors file: {error}") from None
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds here, all of them mean "not tensors only"
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"{path} does not load as plain tensors, so it is refused: {said[:120]}"
+        ) from None
+    for key in ("state_dict", "model", "model_state", "model_state_dict"):
+        if isinstance(found, dict) and isinstance(found.get(key), dict):
+            found = found[key]
+    if not isinstance(found, dict):
+        raise InputError(f"{path} holds a {type(found).__name__}, not named weights")
+    tensors = {k: v for k, v in found.items() if isinstance(v, torch.Tensor)}
+    if not tensors:
+        raise InputError(f"{path} holds no weights")
+    return tensors
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    from safetensors.torch import save
+
+    _write(path, save(dict(tensors)))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path.parent} is no model folder: {path.name} is missing") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from None
+
+
+def write_json(path: Path, value: Any) -> None:
+    _write(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name, then give it its own."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def from_hub(name: str) -> Path:
+    """The model folder of a hub id, from the local cache or the network."""
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    except ImportError:
+        raise missing_extra("huggingface_hub", "hub") from None
+    try:
+        return Path(snapshot_download(name, allow_patterns=[WEIGHTS, CONFIG, CARD]))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{name} is no local folder, and the hub gave none: {said}") from None

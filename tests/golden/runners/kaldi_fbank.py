@@ -1,0 +1,47 @@
+"""The Kaldi front-end's golden cases: SSAST's and BEATs' recipes, 128 and 80 bins."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import torch
+
+from sonograph.audio.feature_spec import FeatureSpec, Frontend
+
+MEASURE = "max_abs"
+
+RAW = FeatureSpec(mean=0.0, deviation=1.0)
+BEATS = RAW.override(window="povey", waveform_scale=32768.0, clip_mean="keep")
+RECIPES = {
+    "ssast_hanning_128": RAW,
+    "beats_povey_128": BEATS,
+    "beats_normalised": BEATS.override(mean=15.41663, deviation=2 * 6.55582),
+    "native_hanning_80": RAW.override(bins=80),
+    "native_povey_80": BEATS.override(bins=80),
+    "ssast_normalised_padded": FeatureSpec(),
+}
+
+
+def pass_mark(about: dict, output: str, want: Any) -> float:
+    """5e-4 on log values, as the index of the cases says."""
+    return 5e-4
+
+
+def run(case: Any, golden: Any) -> dict[str, Any]:
+    about = case.about
+    rule = re.search(r"signal\('([^']+)', \(([^)]+)\)(?:, ([\d.]+))?\)", about["input_rule"])
+    assert rule is not None
+    shape = tuple(int(n) for n in rule[2].split(","))
+    waveform = torch.from_numpy(golden.signal(rule[1], shape, float(rule[3] or 0.1)))
+    answers = {}
+    for name, spec in RECIPES.items():
+        values = Frontend(spec)(waveform, None).values
+        if name == "ssast_normalised_padded":
+            wanted = about["settings"]["target_length"]
+            padding = -spec.mean / spec.deviation
+            values = torch.nn.functional.pad(
+                values, (0, max(0, wanted - values.shape[2])), value=padding
+            )[:, :, :wanted]
+        answers[name] = values[0].T[:: about["stride"]].numpy()
+    return answers

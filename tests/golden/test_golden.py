@@ -1,0 +1,98 @@
+"""Every golden case: what official code answered, against what ours answers on the same weights.
+
+A case names its system. A file `<system>.py` beside this one knows how to load the case's weights
+through the system's `from_published` and how to run it; a case without such a file is waiting.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from tests.conftest import shared_folder
+
+SLOW_S = 3.0  # of reference time; slower cases run under `make test-all`
+
+
+def golden() -> ModuleType:
+    """The reader of the cases, which lies beside them."""
+    if "golden_cases" not in sys.modules:
+        folder = shared_folder()
+        assert folder is not None
+        spec = importlib.util.spec_from_file_location(
+            "golden_cases", folder / "golden" / "golden.py"
+        )
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules["golden_cases"] = module
+        spec.loader.exec_module(module)
+    return sys.modules["golden_cases"]
+
+
+def head_of(path: Path) -> dict:
+    with np.load(path, allow_pickle=False) as file:
+        return json.loads(file["head"].tobytes())["about"]
+
+
+def seconds_of(about: dict) -> float:
+    """How long the reference took, its parts together where it told them apart."""
+    told = about.get("seconds", 0)
+    parts = told.values() if isinstance(told, dict) else [told]
+    return float(sum(part for part in parts if isinstance(part, int | float)))
+
+
+def runner_of(system: str) -> ModuleType | None:
+    name = "tests.golden.runners." + "".join(c if c.isalnum() else "_" for c in system.lower())
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        return None
+
+
+def cases() -> list:
+    folder = shared_folder()
+    if folder is None:
+        return []
+    found = []
+    for path in sorted((folder / "golden").glob("*.npz")):
+        about = head_of(path)
+        slow = seconds_of(about) > SLOW_S
+        marks = [pytest.mark.slow] if slow and runner_of(about["system"]) else []
+        found.append(pytest.param(path, id=path.stem, marks=marks))
+    return found
+
+
+def pass_mark(about: dict, output: str, want: np.ndarray) -> float:
+    """Relative error allowed: ten times the reference's own float32 noise, at least 5e-6."""
+    noise = about.get("float32_vs_float64", {}).get(output, {}).get("relative", 0.0)
+    return max(5e-6, 10 * noise)
+
+
+@pytest.mark.skipif(not cases(), reason="no golden cases beside the project")
+@pytest.mark.parametrize("path", cases())
+def test_equals_the_reference(path: Path) -> None:
+    case = golden().read_case(path)
+    runner = runner_of(case.about["system"])
+    if runner is None:
+        pytest.skip(f"waiting: {case.about['system']} is not built yet")
+    answers = runner.run(case, golden())
+    assert set(answers) >= set(case.outputs), "an output of the case was not computed"
+    for name, want in case.outputs.items():
+        got = np.asarray(answers[name])
+        if want.dtype.kind in "iub":
+            assert np.array_equal(got, want), name
+            continue
+        report = golden().compare(got.reshape(want.shape), want)
+        limit = getattr(runner, "pass_mark", pass_mark)(case.about, name, want)
+        measure = getattr(runner, "MEASURE", "relative")
+        assert report[measure] <= limit, f"{name}: {report}, allowed {limit}"

@@ -1,0 +1,98 @@
+"""A tiny model, objective and batches for the trainer's tests, also run as a program of its own.
+
+python tests/train/tiny.py FOLDER '{"steps": 40, ...}' [pause in seconds a batch] [evaluate]
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+import torch
+from torch import nn
+
+from sonograph.train.trainer import Stopped, TrainConfig, Trainer
+
+torch.set_num_threads(1)
+
+
+class Block(nn.Module):
+    def __init__(self, width: int):
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.mix = nn.Linear(width, width)
+        self.drop = nn.Dropout(0.1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.drop(torch.tanh(self.mix(self.norm(x))))
+
+
+class Tiny(nn.Module):
+    """(batch, 6) -> (batch, 1)"""
+
+    def __init__(self, width: int = 8, dropout: float = 0.1):
+        super().__init__()
+        torch.manual_seed(0)
+        self.enter = nn.Linear(6, width)
+        self.blocks = nn.ModuleList(Block(width) for _ in range(2))
+        self.leave = nn.Linear(width, 1)
+        for block in self.blocks:
+            block.drop.p = dropout
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.enter(x)
+        for block in self.blocks:
+            x = block(x)
+        return self.leave(x)
+
+
+class Numbers:
+    """Batch k: 8 rows drawn from k alone, y a fixed function of x; or always batch 0."""
+
+    def __init__(self, pause: float = 0.0, size: int = 8, only_first: bool = False):
+        self.pause, self.size, self.only_first = pause, size, only_first
+
+    def batch(self, k: int) -> dict:
+        generator = torch.Generator().manual_seed(0 if self.only_first else k)
+        x = torch.randn(self.size, 6, generator=generator)
+        return {"x": x, "y": x[:, :1] * x[:, 1:2], "ids": [str(i) for i in range(self.size)]}
+
+    def start_at(self, k: int):
+        while True:
+            time.sleep(self.pause)
+            yield self.batch(k)
+            k += 1
+
+
+def plain(model: nn.Module, batch: dict, generator: torch.Generator) -> dict:
+    return {"loss": (model(batch["x"]) - batch["y"]).square().mean()}
+
+
+def noisy(model: nn.Module, batch: dict, generator: torch.Generator) -> dict:
+    """Draws from the generator and, by dropout, from torch's global one."""
+    noise = 0.1 * torch.randn(batch["x"].shape, generator=generator)
+    loss = (model(batch["x"] + noise) - batch["y"]).square().mean()
+    return {"loss": loss, "root": loss.detach().sqrt()}
+
+
+def evaluate(model: nn.Module) -> dict:
+    batch = Numbers(size=32).batch(10_000)
+    return {"loss": plain(model, batch, torch.Generator())["loss"].item()}
+
+
+if __name__ == "__main__":
+    folder, config, *more = sys.argv[1:]
+    trainer = Trainer(
+        Tiny(),
+        noisy,
+        Numbers(float(more[0]) if more else 0.0),
+        folder,
+        TrainConfig.from_dict(json.loads(config)),
+        evaluate=evaluate if "evaluate" in more else None,
+    )
+    try:
+        trainer.run()
+    except Stopped as stop:
+        print(stop)
+        sys.exit(130)
