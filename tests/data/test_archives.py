@@ -6,6 +6,7 @@ import gzip
 import io
 import lzma
 import os
+import subprocess
 import tarfile
 import zipfile
 from pathlib import Path
@@ -243,9 +244,9 @@ def test_staged_gives_all_or_nothing(tmp_path):
 
 
 def test_staged_clears_what_a_killed_process_left(tmp_path):
-    pid = os.spawnlp(os.P_WAIT, "true", "true")  # 0; a pid that is certainly gone is found below
-    gone = next(p for p in range(4_000_000, 4_194_000) if not Path(f"/proc/{p}").exists()) + pid
-    left = tmp_path / f".corpus.partial-{gone}-abc"
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    left = tmp_path / f".corpus.partial-{ended.pid}-abc"
     left.mkdir()
     (left / "half").write_bytes(b"x")
     with staged(tmp_path / "corpus"):

@@ -66,7 +66,7 @@ def asterisk(folder: Path) -> list[Clip]:
             clips.append(
                 dataclasses.replace(
                     measure(path),
-                    id=f"{language}/{name}",
+                    id=name,
                     labels=labels,
                     text=text,
                     language=language,
