@@ -364,7 +364,7 @@ def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     except UnicodeDecodeError:
         raise InputError(f"{path} is not a text file in UTF-8") from None
     except json.JSONDecodeError as error:
-        raise InputError(f"{path} is broken: {error.msg} in line {number + 1 if number else 1}") from None
+        raise InputError(f"{path} is broken: {error.msg} in line {number}") from None
 
 
 def _walk(folder: Path) -> Iterator[Path]:
