@@ -11,13 +11,14 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from sonograph.audio.cqt import ConstantQ
 from sonograph.audio.mel import MelNorm, MelScale, mel_bank
-from sonograph.audio.spectrum import band_energies, pad_ends
+from sonograph.audio.mfcc import Cosines
+from sonograph.audio.spectrum import BandFrames, pad_ends
 from sonograph.audio.stft import Window, window_values
 from sonograph.config import Config
 from sonograph.errors import InputError
@@ -84,7 +85,7 @@ class FeatureSpec(Config):
         else:
             need(
                 0 <= self.low_hz < self.high_hz <= self.rate_hz / 2,
-                f"bands from {self.low_hz} to {self.high_hz} Hz do not fit a rate of {self.rate_hz} Hz",
+                f"bands from {self.low_hz} to {self.high_hz} Hz do not fit {self.rate_hz} Hz",
             )
         need(
             self.kind != "kaldi_fbank" or self.center == "none",
@@ -102,7 +103,12 @@ class FeatureSpec(Config):
 
     @property
     def frame_samples(self) -> int:
-        """How many samples a frame takes: Kaldi counts the window, others the FFT."""
+        """How many samples a frame asks for: Kaldi counts the window, others the FFT.
+
+        The bins of a CQT each have their own length, which its frames do not ask for.
+        """
+        if self.kind == "cqt":
+            return 0
         return self.window_samples if self.kind == "kaldi_fbank" else self.fft_samples
 
     @property
@@ -115,8 +121,10 @@ class FeatureSpec(Config):
         >>> FeatureSpec().frames(160000), FeatureSpec().frames(399)
         (998, 0)
         """
+        if samples <= 0:
+            return 0
         if self.center != "none":
-            samples += 2 * (self.frame_samples // 2) if samples > 0 else 0
+            samples += 2 * (self.frame_samples // 2)
         return max(0, 1 + (samples - self.frame_samples) // self.hop_samples)
 
     def samples(self, frames: int) -> int:
@@ -144,6 +152,57 @@ class FeatureSpec(Config):
             raise InputError(f"{here} and {there} need different features: {', '.join(differing)}")
 
 
+def log_mel_spec(
+    rate_hz: int,
+    fft_samples: int,
+    hop_samples: int,
+    bins: int,
+    low_hz: float = 0.0,
+    high_hz: float | None = None,
+    mel_scale: MelScale = "slaney",
+    mel_norm: MelNorm = "slaney",
+    log: Literal["ln", "log10", "db", "none"] = "db",
+    log_floor: float = 1e-10,
+    top_db: float | None = None,
+) -> FeatureSpec:
+    """The usual log-mel, by default librosa's: centred Hann frames, power, Slaney bands, decibels.
+
+    Nothing else is done to the waveform or the values; `override` changes the rest.
+    """
+    return FeatureSpec(
+        kind="log_mel",
+        rate_hz=rate_hz,
+        window_samples=fft_samples,
+        hop_samples=hop_samples,
+        fft_samples=fft_samples,
+        window="hann",
+        bins=bins,
+        low_hz=low_hz,
+        high_hz=rate_hz / 2 if high_hz is None else high_hz,
+        mel_scale=mel_scale,
+        mel_norm=mel_norm,
+        log=log,
+        log_floor=log_floor,
+        top_db=top_db,
+        center="reflect",
+        preemphasis=0.0,
+        remove_dc="none",
+        clip_mean="keep",
+        mean=0.0,
+        deviation=1.0,
+    )
+
+
+def cqt_spec(
+    rate_hz: int, hop_samples: int, low_hz: float, bins: int, bins_per_octave: int = 12
+) -> FeatureSpec:
+    """The magnitude of a constant-Q transform (Hann, ends zero-padded), no logarithm."""
+    plain = log_mel_spec(rate_hz, 512, hop_samples, bins, log="none")
+    return plain.override(
+        kind="cqt", low_hz=low_hz, bins_per_octave=bins_per_octave, power=1.0, center="constant"
+    )
+
+
 class Features(NamedTuple):
     """values: (b, rows, frames) float32; lengths: (b,) how many frames of each clip are valid."""
 
@@ -162,105 +221,89 @@ class Frontend(nn.Module):
     tensor([98, 48])
     """
 
-    window: Tensor
-    bank: Tensor
-
     def __init__(self, spec: FeatureSpec):
         super().__init__()
         self.spec = spec
-        for name, table in self._tables().items():
-            self.register_buffer(name, table, persistent=False)
-
-    def _tables(self) -> dict[str, Tensor]:
-        spec = self.spec
-        bank = mel_bank(
-            spec.bins,
-            spec.fft_samples,
-            spec.rate_hz,
-            spec.low_hz,
-            spec.high_hz,
-            spec.mel_scale,
-            spec.mel_norm,
-        )
-        used = int(np.flatnonzero(bank.any(axis=0)).max(initial=0)) + 1
-        tables = {
-            "window": window_values(spec.window, spec.window_samples),
-            "bank": bank[:, :used],
-        }
-        return {name: torch.as_tensor(table, dtype=torch.float32) for name, table in tables.items()}
-
-    def _apply(self, fn, recurse=True):
-        # A cast to half precision would spoil the tables, and one from the meta device would leave
-        # them empty: they are facts of the recipe, so they are made anew on the device that they
-        # were moved to.
-        super()._apply(fn, recurse)
-        for name, table in self._tables().items():
-            moved = getattr(self, name)
-            kind = torch.float64 if moved.dtype == torch.float64 else torch.float32
-            setattr(self, name, table.to(moved.device, kind))
-        return self
+        if spec.kind == "cqt":
+            self.energies: BandFrames | ConstantQ = ConstantQ(
+                spec.rate_hz,
+                spec.hop_samples,
+                spec.low_hz,
+                spec.bins,
+                spec.bins_per_octave,
+                spec.waveform_scale,
+                spec.window,
+                spec.power,
+            )
+        else:
+            self.energies = BandFrames(
+                spec.waveform_scale * window_values(spec.window, spec.window_samples),
+                mel_bank(
+                    spec.bins,
+                    spec.fft_samples,
+                    spec.rate_hz,
+                    spec.low_hz,
+                    spec.high_hz,
+                    spec.mel_scale,
+                    spec.mel_norm,
+                ),
+                hop_samples=spec.hop_samples,
+                fft_samples=spec.fft_samples,
+                first_sample=(spec.frame_samples - spec.window_samples) // 2,
+                power=spec.power,
+                preemphasis=spec.preemphasis,
+                remove_dc=spec.remove_dc,
+            )
+        self.cosines = Cosines(spec.bins, spec.coefficients) if spec.kind == "mfcc" else None
 
     def forward(
         self, waveform: Float[Tensor, "b n"], lengths: Int64[Tensor, "b"] | None = None
     ) -> Features:
-        spec = self.spec
         if waveform.ndim != 2:
             raise InputError(f"a front-end takes (clips, samples), not {tuple(waveform.shape)}")
+        if waveform.dtype != torch.float64:
+            waveform = waveform.float()
         with torch.autocast(waveform.device.type, enabled=False):
-            return self._features(waveform.to(self.window.dtype), lengths, spec)
+            return self._features(waveform, lengths)
 
-    def _features(self, waveform: Tensor, lengths: Tensor | None, spec: FeatureSpec) -> Features:
-        b, n = waveform.shape
-        valid = (
-            None if lengths is None else torch.arange(n, device=waveform.device) < lengths[:, None]
-        )
-        if spec.waveform_scale != 1:
-            waveform = waveform * spec.waveform_scale
-        if spec.clip_mean == "subtract" and n > 0:
-            if valid is None:
-                waveform = waveform - waveform.mean(1, keepdim=True)
-            else:
-                total = torch.where(valid, waveform, 0).sum(1, keepdim=True)
-                waveform = waveform - total / lengths[:, None].clamp(min=1)
+    def _features(self, waveform: Tensor, lengths: Tensor | None) -> Features:
+        spec = self.spec
+        n = waveform.shape[1]
+        # what frames lose with their own mean need not be taken from the clip
+        if spec.clip_mean == "subtract" and spec.remove_dc == "none" and n > 0:
+            waveform = waveform - _clip_mean(waveform, lengths)
+        energies = self.energies
+        width = energies.reach if isinstance(energies, ConstantQ) else spec.frame_samples // 2
+        waveform = pad_ends(waveform, lengths, width, spec.center)
         frames = spec.frames(n)
-        raw = self._log(self._energies(waveform, lengths, frames))
         if lengths is None:
-            counts = torch.full((b,), frames, device=waveform.device)
+            counts = torch.full((len(waveform),), frames, device=waveform.device)
             inside = None
         else:
             counts = self.frame_lengths(lengths)
-            inside = (torch.arange(frames, device=waveform.device) < counts[:, None])[:, None]
-        if spec.top_db is not None and frames > 0:
-            peaks = raw if inside is None else torch.where(inside, raw, -torch.inf)
-            raw = torch.maximum(raw, peaks.amax((1, 2), keepdim=True) - spec.top_db)
+            inside = torch.arange(frames, device=waveform.device) < counts[:, None]
+            inside = inside[:, None]
+        if spec.top_db is None and self.cosines is None:
+            values = self.energies(waveform, frames, lambda block: self._normal(self._log(block)))
+        else:
+            values = self.energies(waveform, frames, self._log)
+            if spec.top_db is not None and frames > 0:
+                heard = values if inside is None else torch.where(inside, values, -torch.inf)
+                values = torch.maximum(values, heard.amax((1, 2), keepdim=True) - spec.top_db)
+            if self.cosines is not None:
+                values = self.cosines(values)
+            values = self._normal(values)
         if inside is not None:
-            raw = torch.where(inside, raw, 0)
-        return Features((raw - spec.mean) / spec.deviation, counts)
+            values = torch.where(inside, values, -spec.mean / spec.deviation)
+        return Features(values, counts)
 
     def frame_lengths(self, lengths: Int64[Tensor, "b"]) -> Int64[Tensor, "b"]:
         """`spec.frames` of a tensor of lengths."""
         spec = self.spec
-        padded = lengths
-        if spec.center != "none":
-            padded = torch.where(lengths > 0, lengths + 2 * (spec.frame_samples // 2), 0)
-        counts = 1 + torch.div(padded - spec.frame_samples, spec.hop_samples, rounding_mode="floor")
-        return counts.clamp(min=0)
-
-    def _energies(self, waveform: Tensor, lengths: Tensor | None, frames: int) -> Tensor:
-        spec = self.spec
-        padded = pad_ends(waveform, lengths, spec.frame_samples // 2, spec.center)
-        return band_energies(
-            padded,
-            frames,
-            self.window,
-            self.bank,
-            first_sample=(spec.frame_samples - spec.window_samples) // 2,
-            hop_samples=spec.hop_samples,
-            fft_samples=spec.fft_samples,
-            power=spec.power,
-            preemphasis=spec.preemphasis,
-            remove_dc=spec.remove_dc,
-        )
+        ends = 0 if spec.center == "none" else 2 * (spec.frame_samples // 2)
+        last = lengths + ends - spec.frame_samples
+        counts = 1 + torch.div(last, spec.hop_samples, rounding_mode="floor")
+        return torch.where(lengths > 0, counts.clamp(min=0), 0)
 
     def _log(self, energies: Tensor) -> Tensor:
         spec = self.spec
@@ -270,3 +313,17 @@ class Frontend(nn.Module):
         if spec.log == "ln":
             return energies.log()
         return energies.log10() * (1 if spec.log == "log10" else 20 / spec.power)
+
+    def _normal(self, values: Tensor) -> Tensor:
+        return (values - self.spec.mean) / self.spec.deviation
+
+
+def _clip_mean(
+    waveform: Float[Tensor, "b n"], lengths: Int64[Tensor, "b"] | None
+) -> Float[Tensor, "b 1"]:
+    """The mean of each clip's own samples."""
+    if lengths is None:
+        return waveform.mean(1, keepdim=True)
+    valid = torch.arange(waveform.shape[1], device=waveform.device) < lengths[:, None]
+    total = torch.where(valid, waveform, 0).sum(1, keepdim=True)
+    return total / lengths[:, None].clamp(min=1)

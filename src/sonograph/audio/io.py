@@ -47,6 +47,7 @@ FORMATS = {
     ".au": ("AU", "PCM_16"),
 }
 UNLIMITED = ("FLOAT", "DOUBLE")  # codings that hold values beyond full scale
+MP3_REACH = 32 * 1152
 OPUS_RATES_HZ = (8000, 12000, 16000, 24000, 48000)
 AUDIO_SUFFIXES = (*FORMATS, ".g722")
 
@@ -287,18 +288,33 @@ def _reason(error: Exception) -> str:
 # --- sources: one small interface over libsndfile and G.722 -------------------------------------
 
 
+class _Sequential(soundfile.SoundFile):
+    """A SoundFile that reads on from where it is.
+
+    The library's own seeks to the current place after every read, and in MP3 a seek loses what the
+    next frame borrows from the last ones.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
 class _SoundFile:
     """A file that libsndfile reads."""
 
     def __init__(self, path: Path):
-        self.file = soundfile.SoundFile(path)
+        self.file = _Sequential(path)
         self.rate_hz, self.channels = self.file.samplerate, self.file.channels
         self.frames = self.file.frames
         self.format, self.subtype = self.file.format, self.file.subtype
 
     def blocks(self, start: int, length: int) -> Iterator[np.ndarray]:
         """(n, channels) blocks of at most `length` from `start` on, until the file ends."""
-        if start:
+        if start and self.format == "MP3":
+            # a frame may borrow bits from frames before it: decode those too, and drop them
+            self.file.seek(max(0, start - MP3_REACH))
+            self.file.read(start - max(0, start - MP3_REACH), dtype="float32")
+        elif start:
             self.file.seek(start)
         while len(block := self.file.read(length, dtype="float32", always_2d=True)):
             yield block

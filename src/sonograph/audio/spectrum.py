@@ -7,16 +7,20 @@ gradients and with them the arithmetic is the same.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
-from torch import Tensor
+from torch import Tensor, nn
+
+from sonograph.audio.table import Table
 
 Ends = Literal["none", "reflect", "constant"]
 
-BLOCK_FRAMES = 1024  # 1024 frames of 512 samples in float32 are 2 MB
+BLOCK_FRAMES = 4096  # enough that threads seldom wait for each other, few enough for the cache
 
 
 def pad_ends(
@@ -49,73 +53,126 @@ def pad_ends(
     return torch.where(inside & (ends_at > 0), waveform.gather(1, place.clamp(0, n - 1)), 0)
 
 
-def band_energies(
-    waveform: Float[Tensor, "b n"],
-    frames: int,
-    window: Float[Tensor, "w"],
-    bank: Float[Tensor, "bands bins"],
-    *,
-    first_sample: int,
-    hop_samples: int,
-    fft_samples: int,
-    power: float,
-    preemphasis: float,
-    remove_dc: Literal["none", "frame"],
-) -> Float[Tensor, "b bands frames"]:
-    """Energies of `frames` frames in the bands of `bank` (its columns are the first FFT bins).
+class BandFrames(nn.Module):
+    """Energies of short frames in bands: frame mean, pre-emphasis, window, FFT, |X|^power, bank.
 
     Frame t covers the samples first_sample + t hop ... + w. Its mean m is subtracted where
-    `remove_dc` says so, then y[i] = x[i] - c x[i-1] with x[-1] = x[0] (Kaldi), then the window,
-    the FFT, and |X|^power.
+    `remove_dc` says so, then y[i] = x[i] - c x[i-1] with x[-1] = x[0] (Kaldi), then the window.
 
     Both steps before the window are linear, so they are taken out of the frame loop:
     y[i] = (x[i] - c x[i-1]) - (1 - c) m, where the bracket is computed once for the whole signal.
     Only the first sample of a frame differs, and that one is 0 under most windows.
+
+    A mel band touches few FFT bins, so the bank is applied in groups of neighbouring bands, each
+    to the bins it needs (a fifth of the products at 128 bands).
     """
-    b = waveform.shape[0]
-    width = window.shape[0]
-    signal = waveform
-    if preemphasis:
-        signal = torch.cat(
-            (
-                (1 - preemphasis) * waveform[:, :1],
-                torch.add(waveform[:, 1:], waveform[:, :-1], alpha=-preemphasis),
-            ),
-            dim=1,
-        )
-    if frames <= 0:
-        return waveform.new_zeros(b, bank.shape[0], 0)
-    own_first = preemphasis != 0 and bool(window[0] != 0)
 
-    def block(rows: slice, begin: int, end: int) -> Float[Tensor, "rows bands t"]:
-        here = slice(
-            first_sample + begin * hop_samples, first_sample + (end - 1) * hop_samples + width
-        )
-        framed = signal[rows, here].unfold(1, width, hop_samples)
-        raw = waveform[rows, here].unfold(1, width, hop_samples)
-        if own_first:
-            first = (1 - preemphasis) * raw[..., :1]
-            framed = torch.cat((first, framed[..., 1:]), dim=-1)
-        if remove_dc == "frame":
-            framed = framed - (1 - preemphasis) * raw.mean(-1, keepdim=True)
-        spectrum = torch.fft.rfft(framed * window, fft_samples)
-        parts = torch.view_as_real(spectrum[..., : bank.shape[1]])
-        energy = parts.square().sum(-1)
-        if power == 1:
-            energy = energy.clamp(min=torch.finfo(energy.dtype).tiny).sqrt()
-        elif power != 2:
-            energy = energy.clamp(min=torch.finfo(energy.dtype).tiny) ** (power / 2)
-        return bank @ energy.mT
+    def __init__(
+        self,
+        window: Float[np.ndarray, "w"],
+        bank: Float[np.ndarray, "bands bins"],
+        *,
+        hop_samples: int,
+        fft_samples: int,
+        first_sample: int = 0,
+        power: float = 2.0,
+        preemphasis: float = 0.0,
+        remove_dc: Literal["none", "frame"] = "none",
+    ):
+        super().__init__()
+        self.window_samples = len(window)
+        self.hop_samples = hop_samples
+        self.fft_samples = fft_samples
+        self.first_sample = first_sample
+        self.power = power
+        self.preemphasis = preemphasis
+        self.remove_dc = remove_dc
+        self.own_first = preemphasis != 0 and window[0] != 0
+        self.groups = _groups(bank)
+        self.window = Table(np.pad(window, (0, fft_samples - len(window))))
+        self.bank = Table(bank)
+        # |X|^2 is summed by the bank itself, from the squares of real and imaginary parts
+        self.pairs = Table(np.repeat(bank, 2, axis=1))
 
-    if b * frames <= BLOCK_FRAMES or torch.compiler.is_compiling():
-        return block(slice(None), 0, frames)
-    rows = max(1, BLOCK_FRAMES // frames)
-    step = min(frames, BLOCK_FRAMES)
-    done = [
-        torch.cat(
-            [block(slice(r, r + rows), t, min(t + step, frames)) for t in range(0, frames, step)],
-            dim=-1,
+    def forward(
+        self, waveform: Float[Tensor, "b n"], frames: int, finish: Callable[[Tensor], Tensor]
+    ) -> Float[Tensor, "b bands frames"]:
+        """The first `frames` frames; `finish` is applied to energies while they are in the cache.
+
+        Samples asked for beyond the end of the waveform are zero.
+        """
+        b = waveform.shape[0]
+        if frames <= 0:
+            return waveform.new_zeros(b, len(self.bank.exact), 0)
+        if b * frames <= BLOCK_FRAMES or torch.compiler.is_compiling():
+            return finish(self._block(waveform, 0, frames, None))
+        clips, step = max(1, BLOCK_FRAMES // frames), min(frames, BLOCK_FRAMES)
+        places = [
+            (slice(row, row + clips), begin, min(begin + step, frames))
+            for row in range(0, b, clips)
+            for begin in range(0, frames, step)
+        ]
+        if torch.is_grad_enabled() and waveform.requires_grad:
+            done = [
+                finish(self._block(waveform[rows], begin, end, None)) for rows, begin, end in places
+            ]
+            each = -(-frames // step)  # blocks of one row of places
+            joined = [torch.cat(done[i : i + each], dim=-1) for i in range(0, len(done), each)]
+            return torch.cat(joined)
+        # without gradients every block reuses the same memory, which stays in the cache
+        out = waveform.new_empty(b, len(self.bank.exact), frames)
+        work = waveform.new_empty(clips * step, self.fft_samples)
+        with torch.no_grad():
+            for rows, begin, end in places:
+                out[rows, :, begin:end] = finish(self._block(waveform[rows], begin, end, work))
+        return out
+
+    def _block(
+        self, waveform: Float[Tensor, "b n"], begin: int, end: int, work: Tensor | None
+    ) -> Float[Tensor, "b bands t"]:
+        """Energies of the frames from `begin` to `end`; `work` holds them on the way if given."""
+        clips, count, size = len(waveform), end - begin, self.fft_samples
+        start = self.first_sample + begin * self.hop_samples
+        stop = start + (count - 1) * self.hop_samples + size
+        own = waveform[:, start:stop]
+        if stop > waveform.shape[1]:
+            own = F.pad(own, (0, stop - start - own.shape[1]))
+        signal = own
+        if self.preemphasis:
+            before = waveform[:, start - 1 : start] if start else waveform[:, :1]
+            earlier = torch.cat((before, own[:, :-1]), dim=1)
+            signal = torch.add(own, earlier, alpha=-self.preemphasis)
+        framed = signal.unfold(1, size, self.hop_samples)
+        if self.own_first:
+            first = own.unfold(1, size, self.hop_samples)[..., :1]
+            framed = torch.cat(((1 - self.preemphasis) * first, framed[..., 1:]), dim=-1)
+        place = None if work is None else work[: clips * count].view(clips, count, size)
+        if self.remove_dc == "frame":
+            mean = own.unfold(1, size, self.hop_samples)[..., : self.window_samples].mean(-1)
+            framed = torch.sub(framed, (1 - self.preemphasis) * mean[..., None], out=place)
+        framed = torch.mul(framed, self.window.values, out=place)
+        parts = torch.view_as_real(torch.fft.rfft(framed.flatten(0, 1)))
+        squares = torch.square(parts, out=None if work is None else parts)
+        if self.power == 2:
+            bank, energies = self.pairs.values, squares.flatten(-2)
+        else:
+            tiny = torch.finfo(squares.dtype).tiny  # the root of 0 has no gradient
+            bank, energies = self.bank.values, squares.sum(-1).clamp(min=tiny) ** (self.power / 2)
+        each = energies.shape[-1] // (size // 2 + 1)
+        bands = torch.cat(
+            [
+                bank[rows, each * low : each * high] @ energies[:, each * low : each * high].T
+                for rows, low, high in self.groups
+            ]
         )
-        for r in range(0, b, rows)
-    ]
-    return torch.cat(done)
+        return bands.view(-1, clips, count).transpose(0, 1)
+
+
+def _groups(bank: Float[np.ndarray, "bands bins"], size: int = 16) -> list[tuple[slice, int, int]]:
+    """Rows of neighbouring bands, with the first bin that they touch and the one after the last."""
+    groups = []
+    for row in range(0, len(bank), size):
+        used = np.flatnonzero(bank[row : row + size].any(axis=0))
+        low, high = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 1)
+        groups.append((slice(row, row + size), low, high))
+    return groups
