@@ -21,8 +21,12 @@ def write_sound(tmp_path) -> Callable[..., Path]:
     def write(name: str, seconds: float = 0.5, seed: int = 0, channels: int = 1) -> Path:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".g722":  # any bytes are G.722
+            path.write_bytes(np.random.default_rng(seed).bytes(int(seconds * RATE)))
+            return path
         samples = np.random.default_rng(seed).uniform(-0.5, 0.5, (int(seconds * RATE), channels))
-        soundfile.write(path, samples, RATE, subtype="PCM_16" if path.suffix in (".wav", ".flac") else None)
+        coding = "PCM_16" if path.suffix in (".wav", ".flac") else None
+        soundfile.write(path, samples, RATE, subtype=coding)
         return path
 
     return write

@@ -28,14 +28,16 @@ def sets(draw):
     rows = draw(
         st.lists(
             st.tuples(
-                st.integers(0, 8), st.sampled_from(["", *"abcdefgh"]), st.sampled_from([None, *"xyz"])
+                st.integers(0, 8),
+                st.sampled_from(["", *"abcdefgh"]),
+                st.sampled_from([None, *"xyz"]),
             ),
             max_size=30,
         )
     )
     return Clips(
         [
-            clip(k, path=Path(f"{file}.wav"), group=group, speaker=speaker, labels={"t": str(k % 3)})
+            clip(k, path=Path(f"{file}"), group=group, speaker=speaker, labels={"t": str(k % 3)})
             for k, (file, group, speaker) in enumerate(rows)
         ]
     )
@@ -76,7 +78,8 @@ def test_a_clip_keeps_its_part_whatever_else_is_in_the_set_and_wherever_it_lies(
 
 def test_fractions_are_met_and_seeds_differ():
     clips = Clips([clip(k, group=f"song {k}") for k in range(4000)])
-    assert [len(clips.split(name)) / 4000 for name in PARTS] == pytest.approx([0.8, 0.1, 0.1], abs=0.02)
+    shares = [len(clips.split(name)) / 4000 for name in PARTS]
+    assert shares == pytest.approx([0.8, 0.1, 0.1], abs=0.02)
     half = clips.split("test", fractions=(0.5, 0.0, 0.5))
     assert len(half) / 4000 == pytest.approx(0.5, abs=0.03)
     assert not len(clips.split("valid", fractions=(0.5, 0.0, 0.5)))

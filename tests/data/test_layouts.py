@@ -75,7 +75,14 @@ def test_ljspeech_layout(write_sound, tmp_path):
 
 
 def test_any_folder(write_sound, tmp_path):
-    for name in ("dogs/a.wav", "dogs/deep/b.flac", "cats/c.ogg", "d.mp3", ".hidden/e.wav"):
+    for name in (
+        "dogs/a.wav",
+        "dogs/deep/b.flac",
+        "cats/c.ogg",
+        "d.mp3",
+        "e.g722",
+        ".hidden/f.wav",
+    ):
         write_sound(name)
     (tmp_path / "dogs/notes.txt").write_text("no sound")
     clips = Clips.from_folder(tmp_path)
@@ -84,6 +91,7 @@ def test_any_folder(write_sound, tmp_path):
         "dogs/deep/b.flac": "dogs",
         "cats/c.ogg": "cats",
         "d.mp3": None,
+        "e.g722": None,
     }
 
 
@@ -105,7 +113,8 @@ def test_csv_with_parts_of_files_and_more_tasks(write_sound, tmp_path):
         "b.wav,,,cat,,,test\n"
     )
     clips = Clips.open(tmp_path / "list.csv")
-    assert [(clip.start_s, clip.duration_s) for clip in clips] == [(0.5, 1.0), (1.5, 0.5), (0.0, 1.0)]
+    parts = [(clip.start_s, clip.duration_s) for clip in clips]
+    assert parts == [(0.5, 1.0), (1.5, 0.5), (0.0, 1.0)]
     assert clips.tasks() == {"class": 3, "mood": 1}
     assert [clip.split for clip in clips] == ["train", "valid", "test"]
     assert [clip.group for clip in clips] == ["ann", "ann", "b.wav"]
@@ -132,11 +141,13 @@ def test_plain_jsonl_rows(write_sound, tmp_path):
         ("l.jsonl", '{"path": "a.wav"}\n{"pa', "line 2"),
         ("l.jsonl", "[1]\n", "line 1 is no JSON object"),
         ("l.jsonl", '{"type": "MonoCut", "recording": {}}\n', "line 1 is no cut"),
-        ("l.csv", "path\nl.csv\n", "cannot be read as sound"),
+        ("l.csv", "path\nl.csv\n", "l.csv"),
+        ("l.csv", "path\nempty.wav\n", "holds no samples"),
     ],
 )
 def test_broken_tables_are_one_line_that_says_where(write_sound, tmp_path, name, text, said):
     write_sound("a.wav")
+    write_sound("empty.wav", 0.0)
     (tmp_path / name).write_text(text)
     with pytest.raises(InputError, match=said) as caught:
         Clips.open(tmp_path / name)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from sonograph.data import loader
 from sonograph.data.clips import Clips
 from sonograph.data.loader import Batches, Pass
 from sonograph.errors import InputError
@@ -97,16 +98,28 @@ def test_a_header_that_lies_about_its_length_gives_what_is_there(noises):
     assert sorted(batch["lengths"].tolist()) == [800 * k for k in range(1, 7)]
 
 
-def test_workers_read_ahead_while_the_caller_works(noises):
-    batches = Batches(noises, 8, 1.0, RATE, workers=1)
-    stream = iter(batches)
-    next(stream)  # starting the worker is not waiting for data
-    batches.waited_s = 0.0
-    began = time.perf_counter()
-    for _ in range(10):
-        time.sleep(0.05)
-        next(stream)
-    assert batches.waited_s / (time.perf_counter() - began) < 0.05
+def test_workers_read_ahead_while_the_caller_works(noises, monkeypatch):
+    read = loader.read_part
+
+    def slow(clip, draw, rate_hz):
+        time.sleep(0.02)
+        return read(clip, draw, rate_hz)
+
+    monkeypatch.setattr(loader, "read_part", slow)
+
+    def waiting(workers):
+        batches = Batches(noises, 2, 1.0, RATE, workers=workers)
+        stream = iter(batches)
+        next(stream)  # starting a worker is not waiting for data
+        batches.waited_s = 0.0
+        began = time.perf_counter()
+        for _ in range(8):
+            time.sleep(0.1)
+            next(stream)
+        return batches.waited_s / (time.perf_counter() - began)
+
+    assert waiting(workers=0) > 0.2
+    assert waiting(workers=1) < 0.1
 
 
 def test_arguments_that_cannot_work_are_told(noises):

@@ -33,7 +33,7 @@ def test_a_mixture_has_exactly_the_ratio_asked_for(db, level, samples, kind, see
 def test_float32_mixtures_are_exact_to_a_thousandth_of_a_decibel():
     random = np.random.default_rng(0)
     signal, noise = random.standard_normal((2, 160_000)).astype(np.float32)
-    mixture, scaled = at_snr(signal, noise, -7.5)
+    mixture, _ = at_snr(signal, noise, -7.5)
     assert mixture.dtype == np.float32
     assert snr_db(signal, mixture - signal) == pytest.approx(-7.5, abs=1e-3)
 

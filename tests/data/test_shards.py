@@ -28,7 +28,8 @@ def test_clips_and_sound_come_back_unchanged(noises, folder):
     by_id = {clip.id: clip for clip in noises}
     for clip in back:
         before = by_id[clip.id]
-        assert (clip.labels, clip.group, clip.rate_hz) == (before.labels, before.group, before.rate_hz)
+        for what in ("labels", "group", "rate_hz", "duration_s"):
+            assert getattr(clip, what) == pytest.approx(getattr(before, what))
     stream = Shards(str(folder), RATE, crop_s=None)
     for row in itertools.islice(stream, 12):
         assert np.abs(row["waveform"] - by_id[row["id"]].read()).max() < 1 / 32768
@@ -53,7 +54,7 @@ def test_resume_is_exact_in_the_middle_of_a_shard(folder, workers):
         assert torch.equal(before["lengths"], after["lengths"])
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, 1])
 def test_every_clip_comes_once_an_epoch_in_another_order_each(folder, workers):
     stream = iter(ShardBatches(str(folder), 1, None, RATE, workers=workers))
     ids = [next(stream)["ids"][0] for _ in range(24)]
@@ -69,8 +70,7 @@ def test_any_fsspec_path_serves(noises):
         write_shards(noises, url)
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-@pytest.mark.parametrize("harm", ["flip", "cut", "gone"])
+@pytest.mark.parametrize(("harm", "workers"), [("flip", 0), ("cut", 0), ("gone", 0), ("flip", 1)])
 def test_a_corrupt_shard_is_one_line_that_names_it(folder, harm, workers):
     for path in folder.glob("recording.*.tar"):
         content = bytearray(path.read_bytes())
@@ -101,4 +101,3 @@ def test_half_written_and_broken_sets_do_not_open(noises, folder, tmp_path):
 def test_too_many_workers_are_told(folder):
     with pytest.raises(InputError, match="too few for 5 workers"):
         next(iter(ShardBatches(str(folder), 2, None, RATE, workers=5)))
-

@@ -159,9 +159,7 @@ def read_part(clip: Clip, draw: Draw, rate_hz: int) -> np.ndarray:
     return np.ascontiguousarray(audio.samples[0], dtype=np.float32)
 
 
-def _sampler(
-    draw: str, clips: Clips, batch_size: int, crop_s: float | None, seed: int
-) -> Sampler:
+def _sampler(draw: str, clips: Clips, batch_size: int, crop_s: float | None, seed: int) -> Sampler:
     durations = [clip.duration_s for clip in clips]
     if draw == "clips":
         return ByClips(durations, batch_size, crop_s, seed)

