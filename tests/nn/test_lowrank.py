@@ -13,6 +13,7 @@ from sonograph.nn.lowrank import (
     load_lowrank,
     lowrank_state,
     merge_lowrank,
+    merged_state,
 )
 from sonograph.nn.transformer import PreNormBlock
 
@@ -84,6 +85,12 @@ def test_merged_is_plain_and_equal():
     disturb(model)
     expected = model(X)
     names = network().state_dict().keys()
+    state = merged_state(model)
+    assert state.keys() == names
+    assert torch.equal(model(X), expected)
+    plain = network()
+    plain.load_state_dict(state)
+    torch.testing.assert_close(plain(X), expected, rtol=0, atol=1e-6)
     merged = merge_lowrank(model)
     assert merged.state_dict().keys() == names
     assert not any(isinstance(m, LowRankLinear) for m in merged.modules())

@@ -128,8 +128,8 @@ def test_a_run_moves_between_shards_and_one_process(tmp_path, shards_first):
 
 def test_slices_cover_the_batch_once():
     batch = {
-        "x": torch.arange(7),
         "ids": list("abcdefg"),
+        "x": torch.arange(7),
         "labels": {"task": torch.arange(14).reshape(7, 2)},
         "rate": 16000,
         "window": torch.ones(3),

@@ -104,6 +104,22 @@ def merge_lowrank(model: nn.Module) -> nn.Module:
     return model
 
 
+def merged_state(model: nn.Module) -> dict[str, Tensor]:
+    """The state dict that the model would have after `merge_lowrank`; the model stays adapted."""
+    state = model.state_dict()
+    for name, module in model.named_modules():
+        if isinstance(module, LowRankLinear):
+            parts = {
+                part: state.pop(f"{name}.base.{part}")
+                for part in ("weight", "bias")
+                if f"{name}.base.{part}" in state
+            }
+            delta = module.scale * (state.pop(f"{name}.up") @ state.pop(f"{name}.down"))
+            state |= {f"{name}.{part}": value for part, value in parts.items()}
+            state[f"{name}.weight"] = parts["weight"] + delta
+    return state
+
+
 def _place(model: nn.Module, name: str) -> tuple[nn.Module, str]:
     parent, _, last = name.rpartition(".")
     return model.get_submodule(parent), last

@@ -120,6 +120,8 @@ class Trainer:
                     self._save()
                 if self._stopping() and not finished:
                     self._stop()
+            if close := getattr(stream, "close", None):
+                close()  # ends the workers that read ahead
         return self._finish()
 
     # -- set-up ---------------------------------------------------------------------------------
