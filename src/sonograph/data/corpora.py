@@ -383,3 +383,12 @@ def files_of(name: str, pattern: str = "*", folder: Path | None = None) -> list[
         names_of([name])
         raise InputError(f"{name} is not in {root}: run `sonograph data get {name}`")
     return sorted(path for path in (root / name / "files").rglob(pattern) if path.is_file())
+
+
+def open_sets(wanted: Sequence[str], folder: Path | None = None) -> Clips:
+    """The clips of several corpora or sets together; corpora that hold no clips are passed over.
+
+    Raises InputError, saying what to run, where one of them is not there yet.
+    """
+    names = [name for name in names_of(wanted) if CORPORA[name].open is not openers.no_clips]
+    return Clips([clip for name in names for clip in open_corpus(name, folder)])

@@ -19,7 +19,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from sonograph.data.clips import Clip, Clips
-from sonograph.data.sampler import ByClips, ByLength, BySeconds, Draw, Sampler
+from sonograph.data.sampler import ByClips, ByLength, BySeconds, BySources, Draw, Sampler
 from sonograph.errors import InputError, did_you_mean
 
 AHEAD = 4  # batches that each worker keeps ready
@@ -31,7 +31,7 @@ class Batches:
 
     Args:
         draw: "clips" gives every clip once an epoch, "seconds" draws in proportion to length,
-            "lengths" puts whole clips of near lengths together (`crop_s` is then the most seconds
+            "sources" likewise, but large sources are held back (see `BySources`), "lengths" puts whole clips of near lengths together (`crop_s` is then the most seconds
             of one batch, padding counted).
         crop_s: longer clips are cropped to it at a random start, and every batch is padded to it;
             None takes whole clips and pads to the longest of the batch.
@@ -47,7 +47,7 @@ class Batches:
         rate_hz: int,
         seed: int = 0,
         workers: int = 0,
-        draw: Literal["clips", "seconds", "lengths"] = "clips",
+        draw: Literal["clips", "seconds", "sources", "lengths"] = "clips",
         task: str | None = None,
         classes: Sequence[str] | None = None,
     ):
@@ -165,11 +165,14 @@ def _sampler(draw: str, clips: Clips, batch_size: int, crop_s: float | None, see
         return ByClips(durations, batch_size, crop_s, seed)
     if draw == "seconds":
         return BySeconds(durations, batch_size, crop_s, seed)
+    if draw == "sources":
+        sources = [clip.source for clip in clips]
+        return BySources(durations, batch_size, crop_s, seed, sources)
     if draw == "lengths":
         if crop_s is None:
             raise InputError('draw="lengths" needs crop_s: the most seconds of one batch')
         return ByLength(durations, batch_size, crop_s, seed)
-    known = ["clips", "seconds", "lengths"]
+    known = ["clips", "seconds", "sources", "lengths"]
     raise InputError(f"draw is one of {', '.join(known)}, not {draw!r}.{did_you_mean(draw, known)}")
 
 

@@ -75,6 +75,34 @@ class BySeconds:
         return _crops(rows.tolist(), self.durations_s, self.crop_s, _random(self.seed, "crop", k))
 
 
+class BySources:
+    """Every source of sound in proportion to the square root of its seconds, within it by seconds.
+
+    For pre-training on sets of very different sizes: between the extremes of drawing each second
+    (the largest set drowns the others) and each set alike (the smallest is heard over and over).
+    """
+
+    def __init__(
+        self,
+        durations_s: Sequence[float],
+        batch_size: int,
+        crop_s: float | None,
+        seed: int,
+        sources: Sequence[str],
+    ):
+        self.durations_s = _checked(durations_s, batch_size, crop_s)
+        self.batch_size, self.crop_s, self.seed = batch_size, crop_s, seed
+        _, source = np.unique(np.asarray(sources), return_inverse=True)
+        seconds = np.bincount(source, weights=self.durations_s)
+        self.ends = np.cumsum(self.durations_s / np.sqrt(seconds)[source])
+
+    def __call__(self, k: int) -> list[Draw]:
+        random = _random(self.seed, "clip", k)
+        places = random.random(self.batch_size) * self.ends[-1]
+        rows = np.searchsorted(self.ends, places, side="right").clip(max=len(self.ends) - 1)
+        return _crops(rows.tolist(), self.durations_s, self.crop_s, _random(self.seed, "crop", k))
+
+
 class ByLength:
     """Whole clips, every clip once an epoch, clips of near lengths together.
 

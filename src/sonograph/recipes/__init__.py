@@ -1,0 +1,1 @@
+"""How each system is trained and its claim measured, in the same tree as `systems`."""

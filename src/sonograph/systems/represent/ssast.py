@@ -374,7 +374,7 @@ def demo() -> Config:
 
 @register("ssast-mini", system="ssast", note="the bundled encoder's size")
 def mini() -> Config:
-    return Config(width=192, depth=8, num_heads=3, frames=256)
+    return Config(depth=4, frames=256)
 
 
 @register("ssast-tiny", system="ssast", parameters=5_487_168, note="Tiny-Patch-400")
