@@ -110,11 +110,9 @@ def test_tables_survive_casts_and_the_meta_device():
 
 def test_exports():
     front = Frontend(FeatureSpec())
-    samples = torch.export.Dim("samples", min=4000, max=200000)
+    any_length = {"waveform": {1: torch.export.Dim.AUTO}}
     with torch.no_grad():
-        program = torch.export.export(
-            front, (noise(1, 16000),), dynamic_shapes={"waveform": {1: samples}, "lengths": None}
-        )
+        program = torch.export.export(front, (noise(1, 16000),), dynamic_shapes=any_length)
     other = noise(1, 23456)
     torch.testing.assert_close(program.module()(other).values, front(other).values)
 

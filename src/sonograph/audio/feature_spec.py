@@ -8,6 +8,7 @@ frame.
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -284,15 +285,15 @@ class Frontend(nn.Module):
             inside = torch.arange(frames, device=waveform.device) < counts[:, None]
             inside = inside[:, None]
         if spec.top_db is None and self.cosines is None:
-            values = self.energies(waveform, frames, lambda block: self._normal(self._log(block)))
+            values = energies(waveform, frames, lambda block: self._normal(*self._log(block)))
         else:
-            values = self.energies(waveform, frames, self._log)
+            values = energies(waveform, frames, lambda block: torch.mul(*self._log(block)))
             if spec.top_db is not None and frames > 0:
                 heard = values if inside is None else torch.where(inside, values, -torch.inf)
                 values = torch.maximum(values, heard.amax((1, 2), keepdim=True) - spec.top_db)
             if self.cosines is not None:
                 values = self.cosines(values)
-            values = self._normal(values)
+            values = self._normal(values, 1.0)
         if inside is not None:
             values = torch.where(inside, values, -spec.mean / spec.deviation)
         return Features(values, counts)
@@ -305,17 +306,18 @@ class Frontend(nn.Module):
         counts = 1 + torch.div(last, spec.hop_samples, rounding_mode="floor")
         return torch.where(lengths > 0, counts.clamp(min=0), 0)
 
-    def _log(self, energies: Tensor) -> Tensor:
+    def _log(self, energies: Tensor) -> tuple[Tensor, float]:
+        """The raw values as natural logarithms, and what these must be multiplied by."""
         spec = self.spec
         if spec.log == "none":
-            return energies
-        energies = energies.clamp(min=spec.log_floor)
-        if spec.log == "ln":
-            return energies.log()
-        return energies.log10() * (1 if spec.log == "log10" else 20 / spec.power)
+            return energies, 1.0
+        unit = {"ln": 1.0, "log10": 1 / math.log(10), "db": 20 / (spec.power * math.log(10))}
+        return energies.clamp(min=spec.log_floor).log(), unit[spec.log]
 
-    def _normal(self, values: Tensor) -> Tensor:
-        return (values - self.spec.mean) / self.spec.deviation
+    def _normal(self, values: Tensor, unit: float) -> Tensor:
+        """(unit values - mean) / deviation, in one pass."""
+        offset = torch.full((), -self.spec.mean / self.spec.deviation, device=values.device)
+        return torch.add(offset.to(values.dtype), values, alpha=unit / self.spec.deviation)
 
 
 def _clip_mean(

@@ -303,6 +303,7 @@ class _SoundFile:
     """A file that libsndfile reads."""
 
     def __init__(self, path: Path):
+        self.path = path
         self.file = _Sequential(path)
         self.rate_hz, self.channels = self.file.samplerate, self.file.channels
         self.frames = self.file.frames
@@ -310,17 +311,39 @@ class _SoundFile:
 
     def blocks(self, start: int, length: int) -> Iterator[np.ndarray]:
         """(n, channels) blocks of at most `length` from `start` on, until the file ends."""
-        if start and self.format == "MP3":
-            # a frame may borrow bits from frames before it: decode those too, and drop them
-            self.file.seek(max(0, start - MP3_REACH))
-            self.file.read(start - max(0, start - MP3_REACH), dtype="float32")
-        elif start:
-            self.file.seek(start)
+        entry = self._entry(start)
+        if entry:
+            self.file.seek(entry)
+        while entry < start and (skipped := len(self.file.read(min(start - entry, length)))):
+            entry += skipped
         while len(block := self.file.read(length, dtype="float32", always_2d=True)):
             yield block
 
+    def _entry(self, start: int) -> int:
+        """Where to jump so that decoding on from there gives the right samples at `start`."""
+        if self.subtype == "VORBIS":
+            return min(start, _last_page_sample(self.path))
+        # a frame of MP3 may borrow bits from frames before it
+        return max(0, start - MP3_REACH) if self.format == "MP3" else start
+
     def close(self) -> None:
         self.file.close()
+
+
+def _last_page_sample(path: Path) -> int:
+    """The sample where the last page of an Ogg file begins, less one; 0 where that is unclear.
+
+    A jump into that page lands up to a thousand samples early, because the decoder counts back
+    from an end that the encoder has trimmed (libvorbis 1.3.7).
+    """
+    with open(path, "rb") as file:
+        file.seek(max(0, path.stat().st_size - (1 << 17)))  # a page is at most 65307 bytes
+        tail = file.read()
+    last = tail.rfind(b"OggS")
+    before = tail.rfind(b"OggS", 0, last) if last > 0 else -1
+    if before < 0:
+        return 0
+    return max(0, struct.unpack_from("<q", tail, before + 6)[0] - 1)
 
 
 class _G722File:
@@ -467,19 +490,26 @@ def _check_riff(path: Path, size: int) -> None:
     """
     with open(path, "rb") as file:
         head = file.read(12)
-        if len(head) < 12 or head[:4] != b"RIFF" or head[8:] != b"WAVE":
+        if head[:4] not in (b"RIFF", b"RF64") or head[8:] != b"WAVE":
             return
+        long_length = None  # RF64 keeps lengths beyond 4 GB in a chunk of their own
         while len(chunk := file.read(8)) == 8:
             name, length = chunk[:4], struct.unpack("<I", chunk[4:])[0]
+            follows = file.tell() + length + length % 2
+            if name == b"ds64" and len(sizes := file.read(16)) == 16:
+                long_length = struct.unpack("<Q", sizes[8:])[0]
             if name == b"data":
                 held = size - file.tell()
-                if held < length and length < 0xFFFFF000 and held + 1 != length:
+                unknown = length >= 0xFFFFF000
+                if unknown and long_length is not None:
+                    length, unknown = long_length, False
+                if held < length and not unknown:
                     raise InputError(
                         f"{path} is truncated: its header promises {length} bytes of sound, "
                         f"it holds {held}"
                     )
                 return
-            file.seek(length + length % 2, os.SEEK_CUR)
+            file.seek(follows)
     raise InputError(f"{path} is a WAV file without sound in it: truncated or damaged")
 
 
@@ -514,7 +544,7 @@ def _what_is(head: bytes) -> str:
     """What the first bytes of a file look like, in words for an error."""
     if head[:4] == b"RIFF":
         kind = head[8:12]
-        return "WAV" if kind == b"WAVE" else f"RIFF of type {kind.decode('latin1')!r}"
+        return "WAV" if kind in b"WAVE" else f"RIFF of type {kind.decode('latin1')!r}"
     if head[4:8] == b"ftyp":
         return "MPEG-4 / M4A (convert it to WAV or FLAC first)"
     for magic, name in MAGIC:

@@ -104,7 +104,10 @@ class BandFrames(nn.Module):
         b = waveform.shape[0]
         if frames <= 0:
             return waveform.new_zeros(b, len(self.bank.exact), 0)
-        if b * frames <= BLOCK_FRAMES or torch.compiler.is_compiling():
+        if torch.compiler.is_compiling():  # no loop and no choice that depends on the length
+            waveform = F.pad(waveform, (0, self.fft_samples))
+            return finish(self._block(waveform, 0, frames, None))
+        if b * frames <= BLOCK_FRAMES:
             return finish(self._block(waveform, 0, frames, None))
         clips, step = max(1, BLOCK_FRAMES // frames), min(frames, BLOCK_FRAMES)
         places = [
@@ -135,7 +138,7 @@ class BandFrames(nn.Module):
         start = self.first_sample + begin * self.hop_samples
         stop = start + (count - 1) * self.hop_samples + size
         own = waveform[:, start:stop]
-        if stop > waveform.shape[1]:
+        if not torch.compiler.is_compiling() and stop > waveform.shape[1]:
             own = F.pad(own, (0, stop - start - own.shape[1]))
         signal = own
         if self.preemphasis:
@@ -159,13 +162,17 @@ class BandFrames(nn.Module):
             tiny = torch.finfo(squares.dtype).tiny  # the root of 0 has no gradient
             bank, energies = self.bank.values, squares.sum(-1).clamp(min=tiny) ** (self.power / 2)
         each = energies.shape[-1] // (size // 2 + 1)
-        bands = torch.cat(
-            [
-                bank[rows, each * low : each * high] @ energies[:, each * low : each * high].T
-                for rows, low, high in self.groups
-            ]
-        )
-        return bands.view(-1, clips, count).transpose(0, 1)
+        products = [
+            (bank[rows, each * low : each * high], energies[:, each * low : each * high].T)
+            for rows, low, high in self.groups
+        ]
+        if work is None:
+            bands = torch.cat([part @ energy for part, energy in products])
+        else:
+            bands = energies.new_empty(len(bank), len(energies))
+            for (rows, _, _), (part, energy) in zip(self.groups, products):
+                torch.mm(part, energy, out=bands[rows])
+        return bands.view(len(self.bank.exact), clips, count).transpose(0, 1)
 
 
 def _groups(bank: Float[np.ndarray, "bands bins"], size: int = 16) -> list[tuple[slice, int, int]]:
