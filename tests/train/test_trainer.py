@@ -230,6 +230,12 @@ def test_best_by_the_evaluation_is_kept_and_left_in_the_model(tmp_path):
         train(tmp_path / "other", evaluate=lambda model: {"lost": 1.0})
 
 
+def test_nan_in_the_evaluation_is_never_the_best(tmp_path):
+    values = iter([float("nan"), 0.9, float("nan")])
+    trainer = train(tmp_path, evaluate=lambda model: {"loss": next(values)})
+    assert trainer.summary.best == {"step": 8, "loss": 0.9}
+
+
 def test_evaluation_is_in_eval_mode_without_gradients(tmp_path):
     def look(model):
         assert not model.training

@@ -38,6 +38,17 @@ def exponential(step: int, epoch_steps: int, factor: float, flat_epochs: int = 0
     return factor ** max(0, epoch - max(flat_epochs, 1) + 1)
 
 
+def better(value: float, than: float, direction: Literal["min", "max"]) -> bool:
+    """Whether a value is a new best; anything is better than NaN, and NaN than nothing.
+
+    >>> better(0.2, 0.3, "min"), better(0.2, float("nan"), "max"), better(float("nan"), 0.3, "max")
+    (True, True, False)
+    """
+    if math.isnan(value) or math.isnan(than):
+        return math.isnan(than) and not math.isnan(value)
+    return value > than if direction == "max" else value < than
+
+
 class Plateau:
     """Multiply the rate by `factor` after more than `patience` evaluations without a new best."""
 
@@ -48,8 +59,7 @@ class Plateau:
         self.waited = 0
 
     def observe(self, value: float) -> None:
-        sign = 1 if self.direction == "max" else -1
-        if self.best is None or sign * value > sign * self.best:
+        if self.best is None or better(value, self.best, self.direction):
             self.best, self.waited = value, 0
             return
         self.waited += 1

@@ -276,8 +276,9 @@ class Trainer:
                 raise InputError(f"`evaluate` returned no {self.best_name!r}.{hint}")
             value = found[self.best_name]
             self.plateau.observe(value)
-            sign = 1 if self.best_direction == "max" else -1
-            if self.best is None or sign * value > sign * self.best[self.best_name]:
+            if self.best is None or schedule.better(
+                value, self.best[self.best_name], self.best_direction
+            ):
                 self.best = {"step": self.step} | found
                 self._write_model("model.safetensors")
         if self.runtime.main:
