@@ -70,3 +70,109 @@ class Audio:
             "frames": self.samples.shape[1],
             "duration_s": self.duration_s,
         }
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """One vector for each sound: values (sounds, width), in the order of `names`."""
+
+    values: np.ndarray
+    names: tuple[str, ...]
+    model: str = ""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def save(self, path: str | Path) -> Path:
+        """Write a .npz with arrays `values` and `names`; it appears whole or not at all."""
+        import io
+
+        buffer = io.BytesIO()
+        np.savez_compressed(
+            buffer, values=self.values, names=np.array(self.names), model=np.array(self.model)
+        )
+        return write_whole(path, buffer.getvalue())
+
+    @classmethod
+    def open(cls, path: str | Path) -> Embedding:
+        """What `save` wrote. Raises InputError for anything else."""
+        import zipfile
+
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                names = tuple(str(name) for name in file["names"])
+                return cls(file["values"], names, str(file["model"]))
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            raise InputError(f"{path} is no file that `sonograph embed -o` wrote") from None
+
+    def to_json(self) -> dict[str, Any]:
+        rows = zip(self.names, self.values.tolist())
+        return {"model": self.model, "vectors": [{"name": n, "values": v} for n, v in rows]}
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of a sound and its most probable label."""
+
+    start_s: float
+    end_s: float
+    label: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Tags:
+    """Labels of a sound with their scores, and of each of its windows."""
+
+    name: str
+    scores: dict[str, float]
+    spans: tuple[Span, ...] = ()
+
+    def top(self, count: int = 5) -> list[tuple[str, float]]:
+        """The most probable labels, best first."""
+        return sorted(self.scores.items(), key=lambda item: -item[1])[:count]
+
+    def to_json(self) -> dict[str, Any]:
+        from dataclasses import asdict
+
+        return {"name": self.name, "scores": self.scores, "spans": [asdict(s) for s in self.spans]}
+
+
+@dataclass(frozen=True)
+class Match:
+    """A sound of a collection and its similarity to the query, -1 to 1."""
+
+    name: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Matches:
+    """What a search found, the nearest first."""
+
+    query: str
+    matches: tuple[Match, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        from dataclasses import asdict
+
+        return {"query": self.query, "matches": [asdict(match) for match in self.matches]}
+
+
+def write_whole(path: str | Path, content: bytes) -> Path:
+    """Write a file under a temporary name, then give it its own: whole or not at all."""
+    import os
+
+    path = Path(path)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from None
+    return path

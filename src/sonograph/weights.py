@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sonograph.errors import InputError, did_you_mean, missing_extra
+from sonograph.outputs import write_whole
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -89,9 +90,14 @@ def save_folder(
         for name, value in state.items()
     }
     write_tensors(folder / WEIGHTS, tensors)
-    write_json(folder / CONFIG, {"format": FORMAT, "model": model.describe()})  # type: ignore[operator]
-    write_json(folder / CARD, {**card, "sha256": sha256(folder / WEIGHTS)})
+    describe(folder, model.describe(), card)  # type: ignore[operator]
     return folder
+
+
+def describe(folder: Path, described: Mapping[str, Any], card: Mapping[str, Any]) -> None:
+    """Make a folder whose `model.safetensors` the trainer wrote a model folder."""
+    write_json(folder / CONFIG, {"format": FORMAT, "model": described})
+    write_json(folder / CARD, {**card, "sha256": sha256(folder / WEIGHTS)})
 
 
 def build(described: Mapping[str, Any]) -> nn.Module:
@@ -237,7 +243,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     from safetensors.torch import save
 
-    _write(path, save(dict(tensors)))
+    write_whole(path, save(dict(tensors)))
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -250,22 +256,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    _write(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name, then give it its own."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from None
+    write_whole(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def sha256(path: Path) -> str:

@@ -10,8 +10,11 @@ import sys
 import time
 
 import torch
+from safetensors.torch import save_file
 from torch import nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+from sonograph.train.distributed import whole
 from sonograph.train.trainer import Stopped, TrainConfig, Trainer
 
 torch.set_num_threads(1)
@@ -81,18 +84,43 @@ def evaluate(model: nn.Module) -> dict:
     return {"loss": plain(model, batch, torch.Generator())["loss"].item()}
 
 
-if __name__ == "__main__":
-    folder, config, *more = sys.argv[1:]
+def keep_gradients(trainer: Trainer, path: str) -> None:
+    """Write the gradients of the first update to `path`."""
+
+    def keep(optimizer, *_):
+        named = trainer.model.named_parameters()
+        gradients = {name: whole(weight.grad).clone() for name, weight in named}
+        if trainer.step == 0 and trainer.runtime.main:
+            save_file(gradients, path)
+
+    register_optimizer_step_pre_hook(keep)
+
+
+def main(folder: str, config: str, options: str = "{}") -> int:
+    """options: pause and size of the batches, noise ("no": nothing random), evaluate,
+    gradients (a file)."""
+    chosen = {"pause": 0.0, "size": 8, "noise": "yes", "evaluate": "yes", "gradients": ""}
+    chosen |= json.loads(options)
     trainer = Trainer(
-        Tiny(),
-        noisy,
-        Numbers(float(more[0]) if more else 0.0),
+        Tiny(dropout=0.1 if chosen["noise"] == "yes" else 0.0),
+        noisy if chosen["noise"] == "yes" else plain,
+        Numbers(chosen["pause"], chosen["size"]),
         folder,
         TrainConfig.from_dict(json.loads(config)),
-        evaluate=evaluate if "evaluate" in more else None,
+        evaluate=evaluate if chosen["evaluate"] == "yes" else None,
     )
+    if chosen["gradients"]:
+        keep_gradients(trainer, chosen["gradients"])
     try:
         trainer.run()
     except Stopped as stop:
         print(stop)
-        sys.exit(130)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    code = main(*sys.argv[1:])
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+    sys.exit(code)

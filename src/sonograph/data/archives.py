@@ -119,9 +119,7 @@ def safe_path(name: str) -> str:
     return "/".join(parts)
 
 
-def _unpack_deb(
-    archive: Path, folder: Path, wanted: Sequence[str], limits: Limits
-) -> list[str]:
+def _unpack_deb(archive: Path, folder: Path, wanted: Sequence[str], limits: Limits) -> list[str]:
     """A .deb is an `ar` archive whose member data.tar.* holds the files (deb(5))."""
     size = archive.stat().st_size
     with open(archive, "rb") as file:
@@ -156,21 +154,17 @@ def _unpack_tar(
                 Member(_safe(archive, info.name), _tar_kind(info), info.size, info) for info in tar
             )
             return _write(
-                archive, members, lambda member: tar.extractfile(member.handle), folder, wanted, limits
+                archive, members, lambda one: tar.extractfile(one.handle), folder, wanted, limits
             )
 
 
-def _unpack_zip(
-    archive: Path, folder: Path, wanted: Sequence[str], limits: Limits
-) -> list[str]:
+def _unpack_zip(archive: Path, folder: Path, wanted: Sequence[str], limits: Limits) -> list[str]:
     with zipfile.ZipFile(archive) as whole:
         members = (
             Member(_safe(archive, info.filename), _zip_kind(info), info.file_size, info)
             for info in whole.infolist()
         )
-        return _write(
-            archive, members, lambda member: whole.open(member.handle), folder, wanted, limits
-        )
+        return _write(archive, members, lambda one: whole.open(one.handle), folder, wanted, limits)
 
 
 def _write(

@@ -76,12 +76,14 @@ class Clips(Sequence[Clip]):
     def __init__(self, clips: Iterable[Clip] | CutSet):
         from_cuts = not isinstance(clips, list | tuple) and hasattr(clips, "is_lazy")
         self._cuts = clips.to_eager() if from_cuts else None  # type: ignore[union-attr]
-        self._clips = [_clip_of(cut) for cut in self._cuts] if self._cuts is not None else list(clips)  # type: ignore[arg-type]
-        repeated = [name for name, count in Counter(clip.id for clip in self._clips).items() if count > 1]
-        if repeated:
-            raise InputError(
-                f"two clips have the id {repeated[0]!r}: give every clip an id of its own"
-            )
+        self._clips: list[Clip]
+        if self._cuts is not None:
+            self._clips = [_clip_of(cut) for cut in self._cuts]
+        else:
+            self._clips = list(clips)  # type: ignore[arg-type]
+        for name, count in Counter(clip.id for clip in self._clips).most_common(1):
+            if count > 1:
+                raise InputError(f"two clips have the id {name!r}: give every clip its own")
 
     # --- where clips come from
 
@@ -92,7 +94,7 @@ class Clips(Sequence[Clip]):
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Clips:
-        """Clips of a folder, a CSV, a JSONL (ours, lhotse's or plain) or a published set's folder."""
+        """Clips of a folder, a CSV, a JSONL (ours, lhotse's or plain) or a published set."""
         from sonograph.data.layouts import open_path
 
         return open_path(Path(path))
@@ -165,8 +167,9 @@ class Clips(Sequence[Clip]):
     def _require(self, task: str) -> None:
         known = self.tasks()
         if task not in known:
-            have = f"they have {', '.join(sorted(known))}" if known else "they have no labels at all"
-            raise InputError(f"no clip has a label for {task!r}: {have}.{did_you_mean(task, known)}")
+            have = ", ".join(sorted(known)) or "no labels at all"
+            hint = did_you_mean(task, known)
+            raise InputError(f"no clip has a label for {task!r}: they have {have}.{hint}")
 
     # --- dividing
 
@@ -248,7 +251,7 @@ class Clips(Sequence[Clip]):
             for name in ties(clip):
                 parent[root(name)] = root(ties(clip)[0])
         names: dict[str, str] = {}
-        for clip in self._clips:  # a cluster is called by its smallest name without a machine's path
+        for clip in self._clips:  # called by its smallest name, never by a path
             place, name = root(ties(clip)[0]), clip.group or clip.id
             names[place] = min(names.get(place, name), name)
         return [names[root(ties(clip)[0])] for clip in self._clips]

@@ -1,4 +1,4 @@
-"""The table of corpora that can be fetched, the sets `mini` and `core`, and getting and opening them.
+"""The table of corpora that can be fetched, the sets `mini` and `core`, getting and opening them.
 
 >>> [row["name"] for row in plan(["mini"])][:2]
 ['asterisk-en', 'minetest']
@@ -63,7 +63,7 @@ CORPORA = {
     corpus.name: corpus
     for corpus in (
         _asterisk("en", 10.6, "CC BY-SA 3.0", "568 English prompts with text, one woman, 25 min"),
-        _asterisk("es", 13.1, "CC BY-SA 3.0", "527 Spanish prompts with text, the same woman, 31 min"),
+        _asterisk("es", 13.1, "CC BY-SA 3.0", "527 Spanish prompts with text, same woman, 31 min"),
         _asterisk("fr", 10.8, "CC BY-SA 3.0", "561 French prompts with text, one woman, 26 min"),
         _asterisk("it", 10.1, "CC BY 3.0", "599 Italian prompts with text, one man, 24 min"),
         _asterisk("ru", 10.6, "CC BY 3.0", "576 Russian prompts with text, one woman, 25 min"),
@@ -198,7 +198,7 @@ def data_folder() -> Path:
 
 
 def names_of(wanted: Sequence[str]) -> list[str]:
-    """The corpora behind names of sets and corpora, each once. Raises InputError for unknown ones."""
+    """The corpora behind names of sets and corpora, each once. Raises InputError for others."""
     found: list[str] = []
     for name in wanted:
         if name not in SETS and name not in CORPORA:

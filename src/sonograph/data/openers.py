@@ -14,8 +14,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import soundfile
-
+from sonograph.audio.io import info
 from sonograph.data.clips import Clip
 from sonograph.errors import InputError
 
@@ -28,6 +27,19 @@ ASTERISK_VOICES = {
     "ru": ("ru_RU_f_IvrvoiceRU", "ivrvoice"),
 }
 BRACKETS = "[(<"  # a transcript that begins so describes a sound: `[ascending tones]`
+MINETEST_EFFECTS = (  # the first pattern in a name; words as in ufoai's folders
+    ("_footstep", "footsteps"),
+    ("door|gate|chest", "doors"),
+    ("_dig_|_dig$|_dug", "digging"),
+    ("_place_", "placing"),
+    ("break", "breaking"),
+    ("cool|extinguish", "hissing"),
+    ("^fire|furnace|smoke", "fire"),
+    ("^tnt", "explosions"),
+    ("^env_sounds_water", "water"),
+    ("^env_sounds_lava", "lava"),
+    ("^carts", "carts"),
+)
 TONES = {"": "1", "1": "neutral", "2": "2", "3": "3", "4": "4"}  # as typed on a Zhuyin keyboard
 
 
@@ -53,7 +65,7 @@ def asterisk(folder: Path) -> list[Clip]:
             clips.append(
                 dataclasses.replace(
                     measure(path),
-                    id=f"{language}/{name}",
+                    id=name,
                     labels=labels,
                     text=text,
                     language=language,
@@ -174,19 +186,17 @@ def ufoai(folder: Path) -> list[Clip]:
 
 
 def minetest(folder: Path) -> list[Clip]:
-    """Game effects; tasks `effect` (mod) and `action` (footstep, dig, dug, place, break ...).
+    """Game effects; tasks `effect` and `footstep` (the surface).
 
-    Names look like `default_wood_footstep.2`: numbered takes of one name are a group.
+    Names look like `default_wood_footstep.2`: numbered takes of one name are a group. The
+    class is found in the name by `MINETEST_EFFECTS`.
     """
     clips = []
     for path in _sounds(folder / "usr/share/games/minetest"):
         name = re.sub(r"\.\d+$", "", path.stem)
-        mod, _, rest = name.partition("_")
-        labels = {"effect": mod}
-        action = re.search(r"(footstep|dig|dug|place|break|open|close|cool|water|fire)", rest)
-        if action:
-            labels["action"] = action[1]
-        surface = re.fullmatch(r"([a-z]+)_footstep", rest)
+        surface = re.fullmatch(r"default_([a-z]+)_footstep", name)
+        effect = next((known for part, known in MINETEST_EFFECTS if re.search(part, name)), None)
+        labels = {"effect": effect} if effect else {}
         if surface:
             labels["footstep"] = surface[1]
         clips.append(
@@ -203,16 +213,18 @@ def no_clips(folder: Path) -> list[Clip]:
 
 
 def measure(path: Path) -> Clip:
-    """A bare clip of a whole file: its length, rate and channels. Raises InputError if unreadable."""
-    try:
-        about = soundfile.info(str(path))
-    except soundfile.LibsndfileError as error:
-        raise InputError(f"{path} cannot be read as sound: {error.error_string}") from None
+    """A bare clip of a whole file: its length, rate and channels as its header says.
+
+    Raises InputError for a file that is unreadable or holds no samples.
+    """
+    about = info(path)
+    if about.frames < 1:
+        raise InputError(f"{path} holds no samples: remove it, or list the sounds in a CSV")
     return Clip(
         id=path.name,
         path=path,
-        duration_s=about.frames / about.samplerate,
-        rate_hz=about.samplerate,
+        duration_s=about.frames / about.rate_hz,
+        rate_hz=about.rate_hz,
         channels=about.channels,
         file_frames=about.frames,
     )
@@ -247,6 +259,6 @@ def _without_number(name: str) -> str:
 
 def _sounds(root: Path) -> Iterator[Path]:
     if not root.is_dir():
-        raise InputError(f"{root.name} is missing from the data folder: run `sonograph data get` again")
+        raise InputError(f"{root.name} is missing: run `sonograph data get` again")
     suffixes = {".ogg", ".flac", ".wav"}
     return iter(sorted(path for path in root.rglob("*") if path.suffix.lower() in suffixes))

@@ -141,12 +141,16 @@ def fill(target: Tensor, value: Tensor) -> None:
 
 def batch_length(batch: Any) -> int:
     """How many clips a batch holds: the first axis of its first tensor (1 where there is none)."""
+    return _first_axis(batch) or 1
+
+
+def _first_axis(batch: Any) -> int:
     if isinstance(batch, Tensor):
         return batch.shape[0] if batch.ndim else 0
-    parts = batch.values() if isinstance(batch, Mapping) else batch
-    if isinstance(parts, str) or not hasattr(parts, "__iter__"):
-        return 0
-    return next((n for part in parts if (n := batch_length(part))), 1)
+    if isinstance(batch, Mapping | list | tuple):
+        parts = batch.values() if isinstance(batch, Mapping) else batch
+        return next((size for part in parts if (size := _first_axis(part))), 0)
+    return 0
 
 
 def slice_batch(batch: Any, rank: int, world: int) -> Any:

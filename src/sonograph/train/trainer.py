@@ -16,23 +16,19 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
-from fnmatch import fnmatch
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from sonograph.config import Config
 from sonograph.errors import InputError, did_you_mean
 from sonograph.progress import Progress, silent
-from sonograph.train import checkpoint, schedule
+from sonograph.train import checkpoint, optim, schedule
+from sonograph.train.config import FREE_TO_CHANGE, TrainConfig
 from sonograph.train.distributed import (
     Runtime,
     Step,
@@ -43,59 +39,8 @@ from sonograph.train.distributed import (
     whole,
 )
 from sonograph.train.ema import Ema
+from sonograph.train.interrupt import Interrupts, Stopped
 from sonograph.train.log import Log, draw
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainConfig(Config):
-    """How to train. What a step does depends on nothing else but model, objective and batches."""
-
-    steps: int = 1000
-    batch_size: int = 0  # of `batches`, for the record; the trainer takes batches as they come
-    accumulate: int = 1  # batches to one update; the gradient is that of the mean over all clips
-    seed: int = 0
-
-    optimizer: Literal["adam", "adamw"] = "adamw"
-    lr: float = 1e-3
-    lr_factors: tuple[tuple[str, float], ...] = ()  # (pattern of weight names, factor); first wins
-    betas: tuple[float, float] = (0.9, 0.999)
-    epsilon: float = 1e-8
-    weight_decay: float = 0.01
-    decay_on: Literal["all", "matrices"] = "matrices"  # "matrices" spares biases and norms
-    clip_norm: float = 0.0  # 0: no clipping
-
-    schedule: Literal["constant", "cosine", "exponential", "plateau"] = "cosine"
-    warmup_steps: int = 0  # linear, with every schedule
-    lr_floor: float = 0.0  # cosine ends at this share of lr
-    epoch_steps: int = 100  # exponential: updates an epoch
-    flat_epochs: int = 0  # exponential: epochs before the first decay
-    lr_decay: float = 0.5  # exponential, plateau: factor of one decay
-    patience: int = 2  # plateau: evaluations without a new best before a decay
-
-    ema_decay: float = 0.0  # 0: no moving average
-    precision: Literal["fp32", "bf16"] = "fp32"
-    compile: Literal["none", "blocks"] = "none"
-    device: Literal["auto", "cpu"] = "auto"
-    parallel: Literal["replicate", "shard"] = "replicate"  # DDP or FSDP2, under torchrun
-
-    eval_every: int = 0  # 0: only at the end
-    save_every: int = 500  # 0: only at the end
-    log_every: int = 10
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "accumulate", "log_every", "epoch_steps"):
-            if getattr(self, name) < 1:
-                raise InputError(f"TrainConfig.{name} is {getattr(self, name)}: it is at least 1")
-        for name in ("lr", "weight_decay", "warmup_steps", "eval_every", "save_every", "clip_norm"):
-            if not getattr(self, name) >= 0:
-                raise InputError(f"TrainConfig.{name} is {getattr(self, name)}: it is at least 0")
-        if not 0 <= self.ema_decay < 1:
-            raise InputError(f"TrainConfig.ema_decay is {self.ema_decay}: it lies in [0, 1)")
-
-
-# May differ between the first start and a resume, because a step does not depend on them
-# (`steps` also ends the cosine: a longer run follows the longer curve from there).
-FREE_TO_CHANGE = ("steps", "eval_every", "save_every", "log_every", "device", "parallel", "compile")
 
 Objective = Callable[[nn.Module, Any, torch.Generator], Mapping[str, Any]]
 
@@ -104,10 +49,6 @@ class Numbered(Protocol):
     """Batches that are a pure function of their number."""
 
     def start_at(self, k: int) -> Iterable[Any]: ...
-
-
-class Stopped(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM, after the step was finished and saved; says how to go on."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,11 +102,12 @@ class Trainer:
         self.last: dict[str, float] = {}
         self.best: dict[str, float] | None = None
         self.plateau = schedule.Plateau(config.lr_decay, config.patience, self.best_direction)
-        self.stopping = False
+        self.interrupts = Interrupts()
+        self.agreed_to_stop = False
 
     def run(self) -> Summary:
         self._begin()
-        with self._signals(), torch.random.fork_rng(self._devices(), device_type=self._fork_type()):
+        with self.interrupts, torch.random.fork_rng(self._devices(), device_type=self._fork_type()):
             stream = iter(self.batches.start_at(self.step * self.config.accumulate))
             while self.step < self.config.steps:
                 self._update(stream)
@@ -174,10 +116,12 @@ class Trainer:
                     self._log_training()
                 if finished or _due(self.step, self.config.eval_every):
                     self._evaluate()
-                if finished or self.stopping or _due(self.step, self.config.save_every):
+                if finished or self._stopping() or _due(self.step, self.config.save_every):
                     self._save()
-                if self.stopping and not finished:
+                if self._stopping() and not finished:
                     self._stop()
+            if close := getattr(stream, "close", None):
+                close()  # ends the workers that read ahead
         return self._finish()
 
     # -- set-up ---------------------------------------------------------------------------------
@@ -196,50 +140,12 @@ class Trainer:
         step = Step(self.model, config.precision, self.runtime.device.type)
         self.wrapped = self.runtime.wrap(step)
         self.ema = Ema(self.model, config.ema_decay) if config.ema_decay else None
-        self.optimizer = self._optimizer()
+        self.optimizer = optim.build(self.model, config, fused=not self.runtime.sharded)
         self.log = Log(self.folder / "log.jsonl")
         if state := checkpoint.newest_state(self.folder / "state"):
             self._resume(state)
         elif self.runtime.main:
             self.log.cut(-1)
-
-    def _optimizer(self) -> torch.optim.Optimizer:
-        config = self.config
-        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-        for name, weight in self.model.named_parameters():
-            if weight.requires_grad:
-                factor = next((f for p, f in config.lr_factors if fnmatch(name, p)), 1.0)
-                spared = config.decay_on == "matrices" and weight.ndim < 2
-                groups.setdefault((factor, 0.0 if spared else config.weight_decay), []).append(
-                    weight
-                )
-        if not groups:
-            raise InputError("the model has no weight to train: every requires_grad is False")
-        kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
-        return kind(
-            [
-                {"params": weights, "factor": factor, "weight_decay": decay}
-                for (factor, decay), weights in groups.items()
-            ],
-            lr=config.lr,
-            betas=config.betas,
-            eps=config.epsilon,
-            fused=not self.runtime.sharded,
-        )
-
-    def _rate(self) -> float:
-        """The learning rate of the update to come."""
-        config = self.config
-        factor = schedule.warmup(self.step, config.warmup_steps)
-        if config.schedule == "cosine":
-            factor *= schedule.cosine(self.step, config.steps, config.warmup_steps, config.lr_floor)
-        elif config.schedule == "exponential":
-            factor *= schedule.exponential(
-                self.step, config.epoch_steps, config.lr_decay, config.flat_epochs
-            )
-        elif config.schedule == "plateau":
-            factor *= self.plateau.factor
-        return config.lr * factor
 
     # -- one update -----------------------------------------------------------------------------
 
@@ -269,7 +175,7 @@ class Trainer:
         norm = whole(nn.utils.clip_grad_norm_(self.model.parameters(), largest)).item()
         if not (math.isfinite(scalars["loss"]) and math.isfinite(norm)):
             self._not_finite(scalars["loss"], norm)
-        rate = self._rate()
+        rate = optim.rate(self.config, self.step, self.plateau.factor)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["factor"]
         self.optimizer.step()
@@ -293,9 +199,10 @@ class Trainer:
         except StopIteration:
             raise InputError(f"no batch {number}: `batches` has to go on without end") from None
         except RuntimeError:  # Ctrl-C in a terminal also ends the workers that load data
-            if not self.stopping:
+            if not self.interrupts.asked:
                 raise
-            self._save()
+            if self.runtime.world == 1:
+                self._save()
             raise self._stopped() from None
 
     def _seed(self, part: int) -> torch.Generator:
@@ -310,9 +217,9 @@ class Trainer:
 
     def _agree(self, values: dict[str, Tensor]) -> dict[str, float]:
         """Means over the processes; one wish to stop stops all of them after the same step."""
-        wish = torch.tensor(float(self.stopping), device=self.runtime.device)
+        wish = torch.tensor(float(self.interrupts.asked), device=self.runtime.device)
         means = self.runtime.mean(torch.stack([*values.values(), wish])).tolist()
-        self.stopping = self.stopping or means[-1] > 0
+        self.agreed_to_stop = means[-1] > 0
         return dict(zip(values, means))
 
     def _not_finite(self, loss: float, norm: float) -> None:
@@ -339,7 +246,7 @@ class Trainer:
             f"{speed:.3g} clips/s" if speed < 100 else f"{speed:.0f} clips/s",
             f"waiting {100 * self._waiting_share():.0f} %",
         ]
-        if self.stopping:
+        if self._stopping():
             shown = ["stopping after this step"]
         if self.runtime.main:
             self.progress(self.step, self.config.steps, " · ".join(shown))
@@ -462,6 +369,10 @@ class Trainer:
             peak_memory=_peak_memory(self.runtime.device),
         )
 
+    def _stopping(self) -> bool:
+        # One process may look at any time; several have to look at the same time.
+        return self.interrupts.asked if self.runtime.world == 1 else self.agreed_to_stop
+
     def _stopped(self) -> Stopped:
         return Stopped(
             f"stopped after step {self.step} of {self.config.steps}, saved in {self.folder}: "
@@ -472,29 +383,6 @@ class Trainer:
         if self.runtime.main:
             draw(self.folder)
         raise self._stopped()
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """The first Ctrl-C or SIGTERM asks to stop after the step; the second stops at once."""
-        self.stopping = False
-        if threading.current_thread() is not threading.main_thread():
-            yield  # only the main thread may listen to signals
-            return
-
-        def ask(number: int, frame: Any) -> None:
-            if self.stopping:
-                raise KeyboardInterrupt
-            self.stopping = True
-            if self.runtime.main:  # not print: a handler may come in the middle of one
-                os.write(2, b"\nfinishing this step and saving; again to stop at once\n")
-
-        kinds = (signal.SIGINT, signal.SIGTERM)
-        before = [signal.signal(kind, ask) for kind in kinds]
-        try:
-            yield
-        finally:
-            for kind, handler in zip(kinds, before):
-                signal.signal(kind, handler)
 
     def _devices(self) -> list[int]:
         return [] if self.runtime.device.type == "cpu" else [self.runtime.device.index or 0]

@@ -1,0 +1,102 @@
+"""The command line: `sonograph VERB ...`.
+
+Only the chosen verb is imported, so that help is quick. Results go to stdout, progress and errors
+to stderr. Exit codes: 0 all is well, 1 the answer is no (a check failed, a claim did not run), 2 the
+input cannot be used, 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from sonograph.errors import InputError, did_you_mean
+
+VERBS = {
+    "demo": "the whole thing in eight minutes: pre-train, adapt, measure, and a page to look at",
+    "data": "what real sound there is to fetch, under which licence; fetch it",
+    "models": "what can be loaded or built",
+    "info": "all about one model or sound file",
+    "systems": "every published system of the house and how far it works",
+    "train": "pre-train a model on sound, labelled or not",
+    "adapt": "teach a pre-trained model your labels",
+    "evaluate": "measure a labelled model on clips it has not seen",
+    "embed": "turn sounds into vectors",
+    "tag": "say what is heard in a sound",
+    "search": "find the sounds of a folder that are like a sound",
+    "claim": "measure what a paper claims, here and now",
+    "bench": "speed and memory beside the best-known peers",
+    "doctor": "versions, threads, extras, and a two-second self-test",
+}
+
+
+def usage() -> str:
+    lines = [f"  {verb:<9} {words}" for verb, words in VERBS.items()]
+    return "\n".join(
+        [
+            "Sonograph: pre-trained spectrogram and audio models that work.",
+            "",
+            "usage: sonograph VERB [options]      `sonograph VERB --help` tells more",
+            "",
+            *lines,
+            "",
+            "Every verb takes --json. First: `sonograph embed FILE`, `sonograph demo`.",
+        ]
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; the exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    if given[0] in ("-V", "--version"):
+        from sonograph import __version__
+
+        print(f"sonograph {__version__}")
+        return 0
+    verb, *rest = given
+    if verb not in VERBS:
+        return _fail(
+            f"there is no verb {verb!r}.{did_you_mean(verb, VERBS)} See `sonograph --help`"
+        )
+    try:
+        module = importlib.import_module(f"sonograph.verbs.{verb}")
+        code = module.run(_parse(module.Args, verb, rest))
+        sys.stdout.flush()
+        return int(code or 0)
+    except InputError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt as stop:
+        print(f"sonograph: {stop}" if str(stop) else "sonograph: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output (head, less) has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except MemoryError:
+        return _fail("out of memory: use shorter sounds, a smaller --batch or a smaller model")
+
+
+def _parse(kind: type, verb: str, arguments: list[str]):
+    """Arguments as the verb's dataclass; usage errors leave with code 2, as argparse does."""
+    import tyro
+
+    return tyro.cli(
+        kind,
+        prog=f"sonograph {verb}",
+        description=VERBS[verb][0].upper() + VERBS[verb][1:] + ".",
+        args=arguments,
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+    )
+
+
+def _fail(message: str) -> int:
+    print(f"sonograph: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

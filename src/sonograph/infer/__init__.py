@@ -1,0 +1,1 @@
+"""What trained models do with files of any length: vectors, labels, neighbours."""
