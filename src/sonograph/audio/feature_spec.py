@@ -8,7 +8,9 @@ frame.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -273,9 +275,14 @@ class Frontend(nn.Module):
         # what frames lose with their own mean need not be taken from the clip
         if spec.clip_mean == "subtract" and spec.remove_dc == "none" and n > 0:
             waveform = waveform - _clip_mean(waveform, lengths)
-        energies = self.energies
-        width = energies.reach if isinstance(energies, ConstantQ) else spec.frame_samples // 2
-        waveform = pad_ends(waveform, lengths, width, spec.center)
+        width = spec.frame_samples // 2 if spec.center != "none" else 0
+        energies: Callable[[Tensor, int, Callable[[Tensor], Tensor]], Tensor] = self.energies
+        if isinstance(self.energies, ConstantQ):
+            waveform = pad_ends(waveform, lengths, self.energies.reach, spec.center)
+        elif lengths is not None or n <= width:
+            waveform = pad_ends(waveform, lengths, width, spec.center)
+        else:  # ends that all clips share need no padded copy
+            energies = functools.partial(self.energies, width=width, ends=spec.center)
         frames = spec.frames(n)
         if lengths is None:
             counts = torch.full((len(waveform),), frames, device=waveform.device)

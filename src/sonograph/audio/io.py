@@ -54,9 +54,7 @@ AUDIO_SUFFIXES = (*FORMATS, ".g722")
 
 @dataclass(frozen=True)
 class Info:
-    """What a file says about itself. `frames` is a claim of the header, None where the format
-    has none.
-    """
+    """What a file says about itself; of MP3 and Ogg, `frames` is what the decoder makes of it."""
 
     path: str
     rate_hz: int

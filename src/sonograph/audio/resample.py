@@ -6,14 +6,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Float32
-from torch import Tensor
 
 from sonograph.errors import InputError
+
+if TYPE_CHECKING:  # files are read without torch
+    from torch import Tensor
 
 
 def resample(
@@ -68,6 +69,9 @@ def resample_tensor(
     _check_rates(from_hz, to_hz)
     if from_hz == to_hz or waveform.shape[1] == 0:
         return waveform
+    import torch
+    import torch.nn.functional as F
+
     common = math.gcd(from_hz, to_hz)
     old, new = from_hz // common, to_hz // common
     cutoff = 0.945 * min(1.0, new / old)

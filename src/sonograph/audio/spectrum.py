@@ -95,20 +95,26 @@ class BandFrames(nn.Module):
         self.pairs = Table(np.repeat(bank, 2, axis=1))
 
     def forward(
-        self, waveform: Float[Tensor, "b n"], frames: int, finish: Callable[[Tensor], Tensor]
+        self,
+        waveform: Float[Tensor, "b n"],
+        frames: int,
+        finish: Callable[[Tensor], Tensor],
+        width: int = 0,
+        ends: Ends = "none",
     ) -> Float[Tensor, "b bands frames"]:
         """The first `frames` frames; `finish` is applied to energies while they are in the cache.
 
-        Samples asked for beyond the end of the waveform are zero.
+        `width` samples come before and after the waveform as `ends` says (n > width); they are made
+        where they are needed, without a padded copy of the whole. Samples beyond those are zero.
         """
         b = waveform.shape[0]
         if frames <= 0:
             return waveform.new_zeros(b, len(self.bank.exact), 0)
         if torch.compiler.is_compiling():  # no loop and no choice that depends on the length
-            waveform = F.pad(waveform, (0, self.fft_samples))
-            return finish(self._block(waveform, 0, frames, None))
+            waveform = F.pad(pad_ends(waveform, None, width, ends), (0, self.fft_samples))
+            return finish(self._block(waveform, 0, "none", 0, frames, None))
         if b * frames <= BLOCK_FRAMES:
-            return finish(self._block(waveform, 0, frames, None))
+            return finish(self._block(waveform, width, ends, 0, frames, None))
         clips, step = max(1, BLOCK_FRAMES // frames), min(frames, BLOCK_FRAMES)
         places = [
             (slice(row, row + clips), begin, min(begin + step, frames))
@@ -117,7 +123,8 @@ class BandFrames(nn.Module):
         ]
         if torch.is_grad_enabled() and waveform.requires_grad:
             done = [
-                finish(self._block(waveform[rows], begin, end, None)) for rows, begin, end in places
+                finish(self._block(waveform[rows], width, ends, begin, end, None))
+                for rows, begin, end in places
             ]
             each = -(-frames // step)  # blocks of one row of places
             joined = [torch.cat(done[i : i + each], dim=-1) for i in range(0, len(done), each)]
@@ -127,33 +134,42 @@ class BandFrames(nn.Module):
         work = waveform.new_empty(clips * step, self.fft_samples)
         with torch.no_grad():
             for rows, begin, end in places:
-                out[rows, :, begin:end] = finish(self._block(waveform[rows], begin, end, work))
+                part = self._block(waveform[rows], width, ends, begin, end, work)
+                out[rows, :, begin:end] = finish(part)
         return out
 
     def _block(
-        self, waveform: Float[Tensor, "b n"], begin: int, end: int, work: Tensor | None
+        self,
+        waveform: Float[Tensor, "b n"],
+        width: int,
+        ends: Ends,
+        begin: int,
+        end: int,
+        work: Tensor | None,
     ) -> Float[Tensor, "b bands t"]:
         """Energies of the frames from `begin` to `end`; `work` holds them on the way if given."""
         clips, count, size = len(waveform), end - begin, self.fft_samples
-        start = self.first_sample + begin * self.hop_samples
-        stop = start + (count - 1) * self.hop_samples + size
-        own = waveform[:, start:stop]
-        if not torch.compiler.is_compiling() and stop > waveform.shape[1]:
-            own = F.pad(own, (0, stop - start - own.shape[1]))
+        start = self.first_sample - width + begin * self.hop_samples
+        length = (count - 1) * self.hop_samples + size
+        if torch.compiler.is_compiling():
+            around, place = waveform, start
+        else:
+            around, place = _excerpt(waveform, start, start + length, size, ends)
+        own = around[:, place : place + length]
         signal = own
         if self.preemphasis:
-            before = waveform[:, start - 1 : start] if start else waveform[:, :1]
+            before = around[:, place - 1 : place] if place else around[:, :1]
             earlier = torch.cat((before, own[:, :-1]), dim=1)
             signal = torch.add(own, earlier, alpha=-self.preemphasis)
         framed = signal.unfold(1, size, self.hop_samples)
         if self.own_first:
             first = own.unfold(1, size, self.hop_samples)[..., :1]
             framed = torch.cat(((1 - self.preemphasis) * first, framed[..., 1:]), dim=-1)
-        place = None if work is None else work[: clips * count].view(clips, count, size)
+        held = None if work is None else work[: clips * count].view(clips, count, size)
         if self.remove_dc == "frame":
             mean = own.unfold(1, size, self.hop_samples)[..., : self.window_samples].mean(-1)
-            framed = torch.sub(framed, (1 - self.preemphasis) * mean[..., None], out=place)
-        framed = torch.mul(framed, self.window.values, out=place)
+            framed = torch.sub(framed, (1 - self.preemphasis) * mean[..., None], out=held)
+        framed = torch.mul(framed, self.window.values, out=held)
         parts = torch.view_as_real(torch.fft.rfft(framed.flatten(0, 1)))
         squares = torch.square(parts, out=None if work is None else parts)
         if self.power == 2:
@@ -173,6 +189,24 @@ class BandFrames(nn.Module):
             for (rows, _, _), (part, energy) in zip(self.groups, products):
                 torch.mm(part, energy, out=bands[rows])
         return bands.view(len(self.bank.exact), clips, count).transpose(0, 1)
+
+
+def _excerpt(
+    waveform: Float[Tensor, "b n"], start: int, stop: int, spare: int, ends: Ends
+) -> tuple[Float[Tensor, "b m"], int]:
+    """A part with the samples from `start` to `stop` and where `start` lies in it.
+
+    Either may lie outside the waveform, by less than `spare`; the part reaches that far beyond
+    both where it can, so that a mirror always finds what it reflects.
+    """
+    n = waveform.shape[1]
+    low, high = max(0, start - spare), min(n, stop + spare)
+    left, right = max(0, -start), max(0, stop - n)
+    part = waveform[:, low:high]
+    if left or right:
+        mode = "reflect" if ends == "reflect" else "constant"
+        part = F.pad(part[:, None], (left, right), mode=mode)[:, 0]
+    return part, start + left - low
 
 
 def _groups(bank: Float[np.ndarray, "bands bins"], size: int = 16) -> list[tuple[slice, int, int]]:
