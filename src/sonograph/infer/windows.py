@@ -63,7 +63,7 @@ def _blocks(sound: Sound, rate_hz: int) -> Iterator[np.ndarray]:
     else:
         from sonograph.audio.io import stream
 
-        yield from stream(sound, block_s=10.0, rate_hz=rate_hz, channels="mono")
+        yield from stream(Path(sound), block_s=10.0, rate_hz=rate_hz, channels="mono")
 
 
 def _without_crumbs(pieces: Iterable[Piece], rate_hz: int) -> Iterator[Piece]:
@@ -82,10 +82,13 @@ def seconds_of(sound: Sound) -> float:
         return sound.duration_s
     from sonograph.audio.io import info
 
-    return info(sound).duration_s
+    return info(Path(sound)).duration_s
 
 
-SUFFIXES = frozenset(".wav .flac .ogg .oga .opus .mp3 .g722 .aif .aiff .au .caf .w64 .rf64".split())
+SUFFIXES = frozenset(
+    {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".g722"}
+    | {".aif", ".aiff", ".au", ".caf", ".w64", ".rf64"}
+)
 
 
 def sound_files(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from sonograph.report.content import Arm, Costs, Curves, EmbeddingMap, Series, TaskResult
+from sonograph.report.content import Arm, Costs, Curves, EmbeddingMap, TaskResult
 from sonograph.report.markup import Markup, join, tag
 from sonograph.report.numbers import GAP, counted, duration, number, percent
 from sonograph.report.sound import wav_uri
@@ -102,9 +102,7 @@ def _line_chart(curves: Curves, unit: str) -> Markup:
     data = json.dumps(
         {"x": [round(float(x), 4) for x in along], "at": [number(s, 6) for s in at], "y": texts}
     )
-    axis = [
-        tag("span", {"style": f"top:{100 * height(tick):.2f}%"}, show(tick)) for tick in ticks
-    ]
+    axis = [tag("span", {"style": f"top:{100 * height(tick):.2f}%"}, show(tick)) for tick in ticks]
     view = {"viewBox": "0 0 1000 1000", "preserveAspectRatio": "none", "aria-hidden": "true"}
     return tag(
         "figure",
@@ -258,7 +256,7 @@ def confusion(task: TaskResult) -> Markup:
 
 
 def scatter(map_: EmbeddingMap) -> Markup:
-    """Every clip as a mark; names on hover or with the arrow keys, classes switched by the legend."""
+    """Every clip as a mark; names on hover or by arrow keys, classes switched by the legend."""
     places = np.nan_to_num(np.asarray(map_.points, float).reshape(-1, 2))
     names = sorted(set(map_.labels))
     shown = np.arange(len(places))

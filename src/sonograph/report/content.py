@@ -42,7 +42,9 @@ class Example:
         if np.ndim(self.samples) != 1 or self.rate_hz <= 0 or self.frame_rate_hz <= 0:
             raise InputError(f"{where}: give mono samples of shape (n,) and rates above 0")
         if np.ndim(self.features) != 2 or 0 in np.shape(self.features):
-            raise InputError(f"{where}: features have shape {np.shape(self.features)}: (bins, frames)")
+            raise InputError(
+                f"{where}: features have shape {np.shape(self.features)}: (bins, frames)"
+            )
         if np.shape(self.reconstruction) != np.shape(self.features):
             raise InputError(
                 f"{where}: the reconstruction has shape {np.shape(self.reconstruction)}, "

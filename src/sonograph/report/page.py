@@ -154,9 +154,7 @@ def _examples(examples: Sequence[Example]) -> Markup:
 
 
 def _example(example: Example) -> Markup:
-    frames = min(
-        np.shape(example.features)[1], max(1, int(LONGEST_S * example.frame_rate_hz))
-    )
+    frames = min(np.shape(example.features)[1], max(1, int(LONGEST_S * example.frame_rate_hz)))
     seconds = frames / example.frame_rate_hz
     features = np.asarray(example.features, np.float32)
     mask = picture.spread(example.hidden, example.patch, (features.shape[0], features.shape[1]))
@@ -177,8 +175,12 @@ def _example(example: Example) -> Markup:
             picture.spectrogram(features, levels, mask),
             [],
         ),
-        _panel("What it painted", _error(features, painted, mask),
-               picture.spectrogram(painted, levels), []),
+        _panel(
+            "What it painted",
+            _error(features, painted, mask),
+            picture.spectrogram(painted, levels),
+            [],
+        ),
     ]
     labels = [
         tag("li", None, tag("span", None, task), " ", name) for task, name in example.labels.items()
@@ -190,7 +192,12 @@ def _example(example: Example) -> Markup:
         tag("audio", {"src": sound, "preload": "metadata", "controls": True}),
         tag(
             "button",
-            {"type": "button", "class": "play", "aria-label": f"Play {example.title}", "hidden": True},
+            {
+                "type": "button",
+                "class": "play",
+                "aria-label": f"Play {example.title}",
+                "hidden": True,
+            },
             tag("span", {"aria-hidden": "true"}),
         ),
         tag(
@@ -287,8 +294,12 @@ def _task(task: TaskResult) -> Markup:
                 tag("td", {"class": "axis"}, whisker(arm, task.chance, kind)),
                 tag("td", {"class": "n"}, tag("b", None, mean) if arm.mean == best else mean),
                 tag("td", {"class": "n"}, f"{100 * arm.low:.1f} – {percent(arm.high, 1)}"),
-                tag("td", {"class": "n"}, amount(arm.trained_parameters),
-                    tag("small", None, f"{share} of {amount(arm.total_parameters)}")),
+                tag(
+                    "td",
+                    {"class": "n"},
+                    amount(arm.trained_parameters),
+                    tag("small", None, f"{share} of {amount(arm.total_parameters)}"),
+                ),
                 tag("td", {"class": "n"}, duration(arm.seconds)),
             )
         )
@@ -333,9 +344,7 @@ def _map(map_: EmbeddingMap | None) -> Markup:
     return join(tag("p", {"class": "intro"}, words + end), scatter(map_))
 
 
-def _training(
-    pretraining: Curves | None, adaptation: Sequence[Curves]
-) -> Markup:
+def _training(pretraining: Curves | None, adaptation: Sequence[Curves]) -> Markup:
     blocks = []
     for curves in [*([pretraining] if pretraining else []), *adaptation]:
         if curves.series and len(curves.steps):

@@ -1,0 +1,1 @@
+"""Which sounds are alike? Vectors of an encoder, compared by angle."""
