@@ -50,7 +50,7 @@ bench: $(STAMP)
 	$(BIN)/sonograph bench
 
 evidence: $(STAMP)
-	$(BIN)/python -m tests.golden.record
+	$(BIN)/python -m tests.evidence exact
 
 docs: $(STAMP)
 	$(BIN)/python -m sonograph.atlas.pages
