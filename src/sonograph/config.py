@@ -48,15 +48,10 @@ class Config:
     def override(self, changes: Mapping[str, Any] | None = None, **more: Any) -> Self:
         """A copy with some values changed; dots reach into nested configurations.
 
-        >>> @dataclasses.dataclass(frozen=True)
-        ... class Optim(Config):
-        ...     lr: float = 1e-3
-        >>> @dataclasses.dataclass(frozen=True)
-        ... class Train(Config):
-        ...     steps: int = 10
-        ...     optim: Optim = Optim()
-        >>> Train().override({"optim.lr": 0.5}, steps=3)
-        Train(steps=3, optim=Optim(lr=0.5))
+        >>> from sonograph.systems.represent import ssast
+        >>> config = ssast.tiny().override({"features.bins": 64}, depth=3)
+        >>> config.depth, config.features.bins
+        (3, 64)
         """
         values = self.to_dict()
         for key, value in {**(changes or {}), **more}.items():
