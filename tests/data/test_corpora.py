@@ -223,9 +223,26 @@ def test_unknown_and_missing_corpora_are_one_line(tmp_path):
         open_corpus("core", tmp_path)
     with pytest.raises(InputError, match="sonograph data get"):
         read_series("m1", tmp_path)
+    if is_ready("stempeg"):
+        with pytest.raises(InputError, match="ffmpeg"):
+            open_corpus("stempeg")
 
 
-def test_a_full_or_unwritable_folder_is_one_line(tmp_path):
+def test_a_full_disk_leaves_nothing_and_says_so(shelf, tmp_path, monkeypatch):
+    made, _ = shelf
+    made["minetest-data"] = deb({f"{EFFECTS}/doors_a.ogg": sound(1)})
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(corpora, "unpack", full)
+        with pytest.raises(InputError, match="No space left on device"):
+            get(["minetest"], tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {"downloads"}
+
+
+def test_an_unwritable_folder_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be made"):
         get(["minetest"], tmp_path / "file/data")

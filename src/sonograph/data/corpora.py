@@ -30,7 +30,7 @@ class Corpus:
     """One corpus: where it comes from, how large and under which licence it is, how it is opened.
 
     `megabytes` is the size of the download. `inner` names an archive inside a package that is
-    unpacked too. `needs` says in words what opening takes beyond the files, if anything.
+    unpacked too. `needs` says in words why there are no clips to open, where there are none.
     """
 
     name: str
@@ -134,6 +134,7 @@ CORPORA = {
             "GPL-2",
             5.4,
             (Package("debian", "timgm6mb-soundfont", ("usr/share/sounds/sf2/*.sf2",)),),
+            needs="it is a sound font: files_of('timgm6mb', '*.sf2') gives its path",
         ),
         Corpus(
             "asterisk-moh",
@@ -173,6 +174,7 @@ CORPORA = {
                     "7a77a61f9e735587d83d304f0890a14fed651a6e92a5b759fb9ccef6c64885a2",
                 ),
             ),
+            needs="it holds series, not sounds: sonograph.data.series.read_series reads them",
         ),
     )
 }
@@ -304,6 +306,8 @@ def _prepare(corpus: Corpus, root: Path) -> None:
             Clips(clips).save(place / "clips.jsonl")
             (place / "source.json").write_text(_manifest(corpus, got, clips))
     except OSError as error:
+        if is_ready(corpus.name, root):  # another process was faster
+            return
         raise InputError(
             f"{corpus.name} cannot be unpacked into {root} ({error.strerror}): make room or give "
             "another folder, then run the same command again"
