@@ -31,8 +31,9 @@ class Batches:
 
     Args:
         draw: "clips" gives every clip once an epoch, "seconds" draws in proportion to length,
-            "sources" likewise, but large sources are held back (see `BySources`), "lengths" puts whole clips of near lengths together (`crop_s` is then the most seconds
-            of one batch, padding counted).
+            "sources" likewise, but large sources are held back (see `BySources`), "lengths" puts
+            whole clips of near lengths together (`crop_s` is then the most seconds of one batch,
+            padding counted).
         crop_s: longer clips are cropped to it at a random start, and every batch is padded to it;
             None takes whole clips and pads to the longest of the batch.
         workers: processes that read ahead; 0 reads when asked.

@@ -96,7 +96,7 @@ class Moments:
 def _part(progress: Progress, number: int, count: int, note: str) -> Progress:
     """The progress of one sound as part of all of them."""
 
-    def tell(done: float, total: float | None, _: str = "") -> None:
+    def tell(done: float, total: float | None, note: str = note) -> None:
         progress(number + min(1.0, done / total) if total else number, count, note)
 
     return tell

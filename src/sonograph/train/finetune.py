@@ -223,7 +223,7 @@ def finetune(
 
 
 class Teach:
-    """Cross-entropy on features with SSAST's two augmentations: a random offset, a shift in time."""
+    """Cross-entropy on features, with a random offset and a shift in time as SSAST adds them."""
 
     def __init__(self, config: Finetune):
         self.noise, self.roll = config.noise, config.roll_frames
