@@ -212,7 +212,8 @@ def confusion(task: TaskResult) -> Markup:
     assert task.confusion is not None
     counts = np.asarray(task.confusion)
     names = list(task.classes)
-    wide = len(names) > 5 or max(map(len, names), default=0) > 9
+    longest = max(map(len, names), default=0)
+    wide = longest > 9 or (len(names) > 5 and longest > 3)
     head = [tag("th", {"class": "corner", "scope": "col"}, "true ↓ · answer →")]
     head += [tag("th", {"scope": "col"}, tag("span", None, name)) for name in names]
     rows = [tag("tr", None, *head)]
@@ -224,7 +225,7 @@ def confusion(task: TaskResult) -> Markup:
             share = count / total if total else 0.0
             kind = "right" if i == j else "wrong"
             attributes = {
-                "class": f"{kind} deep" if share > 0.5 else kind,
+                "class": f"{kind} deep" if share > 0.62 else kind,
                 "style": f"--share:{share:.3f}" if count else None,
                 "tabindex": "0" if i == j == 0 else "-1",
             }
@@ -251,9 +252,13 @@ def confusion(task: TaskResult) -> Markup:
     return tag(
         "figure",
         {"class": "mixups"},
-        tag("figcaption", None, words),
+        tag(
+            "figcaption",
+            None,
+            tag("p", None, words),
+            tag("p", {"class": "readout", "aria-live": "polite"}, "Point at a cell to read it."),
+        ),
         tag("div", scroll, table),
-        tag("p", {"class": "readout", "aria-live": "polite"}, "Point at a cell to read it."),
     )
 
 
@@ -352,8 +357,8 @@ def whisker_axis(chance: float) -> Markup:
         tag("span", {"style": f"left:{share}%"}, f"{share}{GAP}%" if share == 100 else str(share))
         for share in (0, 25, 50, 75, 100)
     ]
-    words = f"dashed: guessing, {percent(chance, 1 if chance < 0.095 else 0)}"
+    words = percent(chance, 1 if chance < 0.095 else 0)
     return join(
-        tag("span", {"class": "said"}, "right answers on unheard clips ", tag("em", None, words)),
+        tag("span", {"class": "said"}, f"right answers; dashed: guessing, {words}"),
         tag("span", {"class": "ticks", "aria-hidden": "true"}, *ticks),
     )

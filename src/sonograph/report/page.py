@@ -34,7 +34,7 @@ from sonograph.report.content import (
 from sonograph.report.markup import Markup, join, tag
 from sonograph.report.numbers import GAP, amount, counted, duration, memory, number, percent
 from sonograph.report.sound import wav_uri
-from sonograph.report.verdict import difference, headline, sentence
+from sonograph.report.verdict import difference, headline, pair, sentence
 
 LONGEST_S = 3.0  # of an example that is heard and seen
 TOP_RATE_HZ = 16_000
@@ -147,8 +147,9 @@ def _examples(examples: Sequence[Example]) -> Markup:
         "p",
         {"class": "intro"},
         "Each picture is a sound: time runs to the right, pitch upwards, and lighter means louder. "
-        "Most of it is hidden from the model, which paints what it thinks is missing. Play a sound "
-        "and follow the line; click a picture to jump.",
+        "Much of it is hidden from the model, which paints what it thinks is missing: an error of 0 "
+        "would be perfect, 1 is what one flat shade would reach. Play a sound and follow the "
+        "line; click a picture to jump.",
     )
     return join(intro, *map(_example, examples[:MOST_EXAMPLES]))
 
@@ -242,7 +243,7 @@ def _error(features: np.ndarray, painted: np.ndarray, mask: np.ndarray) -> str:
     if spread < 1e-6:
         return ""
     off = float(np.sqrt(np.mean((painted[mask] - true) ** 2)))
-    return f"error {number(off / spread, 2)} (0 perfect, 1 one flat shade)"
+    return f"error {number(off / spread, 2)}"
 
 
 def _tasks(tasks: Sequence[TaskResult]) -> Markup:
@@ -309,7 +310,7 @@ def _task(task: TaskResult) -> Markup:
             confusion(task),
         )
     found = difference(task)
-    verdict = tag("p", {"class": "verdict"}, sentence(found)) if found else ""
+    verdict = tag("p", {"class": "verdict"}, pair(found)) if found else ""
     return tag(
         "article",
         {"class": "task"},
