@@ -215,7 +215,7 @@ class Command:
 class Report:
     """Everything one page shows; a part that is empty leaves its section out.
 
-    The page keeps itself small: it shows the first 12 examples, 3 s of each, and 2000 points.
+    The page keeps itself small: it shows the first 10 examples, 3 s of each, and 2000 points.
 
     facts: (value, what it counts) pairs for the strip under the headline, for instance
     ("1.4 h", "of unlabelled sound"). limits: sentences about what the numbers cannot tell.

@@ -38,7 +38,7 @@ from sonograph.report.verdict import difference, headline, pair, sentence
 
 LONGEST_S = 3.0  # of an example that is heard and seen
 TOP_RATE_HZ = 16_000
-MOST_EXAMPLES = 12  # 12 sounds of 3 s are 1.5 MB of page, their 36 pictures about as much
+MOST_EXAMPLES = 10  # 10 sounds of 3 s are 1.3 MB of page, their 30 pictures about as much
 HERE = Path(__file__).parent
 
 
