@@ -36,7 +36,9 @@ UNITS = {
 
 def shape_defs() -> Markup:
     """The marks of the maps and legends, defined once a page."""
-    symbols = [tag("path", {"id": f"mark-{i}", "d": d}) for i, d in enumerate(SHAPES)]
+    symbols = [
+        tag("path", {"id": f"mark-{i}", "class": "mark", "d": d}) for i, d in enumerate(SHAPES)
+    ]
     hidden = {"class": "defs", "width": "0", "height": "0", "aria-hidden": "true"}
     return tag("svg", hidden, tag("defs", None, *symbols))
 

@@ -346,12 +346,10 @@ def _map(map_: EmbeddingMap | None) -> Markup:
 
 
 def _training(pretraining: Curves | None, adaptation: Sequence[Curves]) -> Markup:
-    blocks = []
-    for curves in [*([pretraining] if pretraining else []), *adaptation]:
-        if curves.series and len(curves.steps):
-            heading = tag("h3", None, curves.name), tag("p", {"class": "question"}, curves.what)
-            blocks.append(tag("article", {"class": "curves"}, *heading, curve_charts(curves)))
-    if not blocks:
+    first = _curves(pretraining) if pretraining else Markup()
+    rest = [block for curves in adaptation if (block := _curves(curves))]
+    blocks = [first, tag("div", {"class": "abreast"}, *rest) if rest else ""]
+    if not any(blocks):
         return Markup()
     intro = (
         "Training runs from left to right. A strong line is the running mean of the faint one "
@@ -359,6 +357,16 @@ def _training(pretraining: Curves | None, adaptation: Sequence[Curves]) -> Marku
         "Point at a chart to read its values."
     )
     return join(tag("p", {"class": "intro"}, intro), *blocks)
+
+
+def _curves(curves: Curves) -> Markup:
+    if not curves.series or not len(curves.steps):
+        return Markup()
+    words = join(
+        tag("h3", None, curves.name),
+        tag("p", {"class": "question"}, curves.what) if curves.what else "",
+    )
+    return tag("article", {"class": "curves"}, tag("div", None, words), curve_charts(curves))
 
 
 def _costs(costs: Costs | None) -> Markup:
