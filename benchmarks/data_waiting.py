@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from sonograph.data.loader import Batches
 from torch import nn
 
 from sonograph import registry
 from sonograph.audio.feature_spec import Frontend
 from sonograph.data.clips import Clips
+from sonograph.data.loader import Batches
 from sonograph.systems.represent.ssast import Pretraining
 from sonograph.train.trainer import TrainConfig, Trainer
 

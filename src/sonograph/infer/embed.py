@@ -93,10 +93,10 @@ class Moments:
         return torch.cat([mean, spread]).float().numpy()
 
 
-def _part(progress: Progress, number: int, count: int, note: str) -> Progress:
+def _part(progress: Progress, number: int, count: int, sound: str) -> Progress:
     """The progress of one sound as part of all of them."""
 
-    def tell(done: float, total: float | None, note: str = note) -> None:
-        progress(number + min(1.0, done / total) if total else number, count, note)
+    def tell(done: float, total: float | None, note: str = "") -> None:
+        progress(number + min(1.0, done / total) if total else number, count, sound)
 
     return tell
