@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import struct
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from sonograph.data import openers, soundfont
-from sonograph.data.corpora import files_of, is_ready, open_corpus
+from sonograph.data import corpora, openers, soundfont
+from sonograph.data.corpora import files_of, get, is_ready, open_corpus
+from sonograph.data.fetch import Download
 from sonograph.data.soundfont import LENGTH_S, instruments, read_soundfont, write_notes
 from sonograph.errors import InputError
 
@@ -119,6 +121,45 @@ def test_notes_become_clips(tmp_path):
     before = clips[0].path.stat().st_mtime_ns
     assert write_notes(tmp_path) == 2
     assert clips[0].path.stat().st_mtime_ns == before
+
+
+def test_getting_the_corpus_writes_its_notes(tmp_path, monkeypatch):
+    def serve(package, folder):
+        folder.mkdir(parents=True)
+        path = folder / "package"
+        with zipfile.ZipFile(path, "w") as whole:
+            whole.write(bank(tmp_path), "usr/share/sounds/sf2/Tiny.sf2")
+        return Download(path, package.name, package.kind, "1", "", 0, "a test")
+
+    monkeypatch.setattr(corpora, "download", serve)
+    get(["timgm6mb"], tmp_path / "data")
+    clips = open_corpus("timgm6mb", tmp_path / "data")
+    assert [clip.id for clip in clips] == ["timgm6mb/000_Trump_Cs5", "timgm6mb/001_Crash"]
+    assert clips[0].synthetic
+    assert clips[0].licence == "GPL-2"
+    assert len(clips[0].read()) == clips[0].file_frames == round(LENGTH_S * RATE)
+    assert files_of("timgm6mb", "*.sf2", tmp_path / "data")[0].name == "Tiny.sf2"
+
+
+def test_no_flipped_byte_of_the_tables_gets_past_the_checks(tmp_path):
+    path = bank(tmp_path)
+    whole = path.read_bytes()
+    tables_at = whole.index(b"pdta")
+    draw = np.random.default_rng(0)
+    refused = 0
+    for _ in range(300):
+        broken = bytearray(whole)
+        for place in draw.integers(tables_at, len(whole), 3):
+            broken[place] = draw.integers(256)
+        path.write_bytes(broken)
+        try:
+            font = read_soundfont(path)
+        except InputError:
+            refused += 1
+            continue
+        for sample in font.samples:
+            assert len(font.note(sample)) <= round(LENGTH_S * sample.rate_hz)
+    assert 30 < refused < 300
 
 
 def test_families_and_instruments():
