@@ -1,8 +1,8 @@
 """The command line: `sonograph VERB ...`.
 
 Only the chosen verb is imported, so that help is quick. Results go to stdout, progress and errors
-to stderr. Exit codes: 0 all is well, 1 the answer is no (a check failed, a claim did not run), 2
-the input cannot be used, 130 stopped by Ctrl-C.
+to stderr. Exit codes: 0 all is well, 1 the answer is no (a check failed), 2 the input cannot be
+used, 130 stopped by Ctrl-C.
 """
 
 from __future__ import annotations

@@ -106,6 +106,12 @@ def test_wheels_come_by_pip_of_this_python_without_dependencies(clients, tmp_pat
     assert "some-data==1.2" in said
 
 
+def test_a_python_without_pip_is_told(clients, tmp_path):
+    clients("python", "echo 'python: No module named pip' >&2; exit 1")
+    with pytest.raises(InputError, match="ensurepip"):
+        download(WHEEL, tmp_path)
+
+
 def test_npm_packages_come_by_npm_pack(clients, tmp_path):
     clients("npm", 'test "$3" = "@audio/piano@1.0.5" && printf x > audio-piano-1.0.5.tgz')
     got = download(NPM, tmp_path / "d")

@@ -162,6 +162,8 @@ def _client(command: list[str], missing: str, failed: str, place: Path | None = 
         text=True,
         errors="replace",
     )
+    if "No module named pip" in result.stderr:
+        raise InputError("this Python has no pip: run `python -m ensurepip`, then try again")
     if result.returncode != 0:
         lines = [line.strip() for line in result.stderr.splitlines() if line.strip()]
         said = next((line for line in lines if re.match(r"(E|ERROR|npm ERR)", line)), "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -15,10 +14,11 @@ from torch import Tensor
 
 from sonograph.audio.chunk import Piece, windows
 from sonograph.audio.feature_spec import FeatureSpec
+from sonograph.audio.io import AUDIO_SUFFIXES, info, stream
 from sonograph.errors import InputError
 from sonograph.outputs import Audio
 
-Sound = str | os.PathLike[str] | Audio
+Sound = str | Path | Audio
 
 # Less than a tenth of a second at the end of a longer sound tells nothing of its own.
 SHORTEST_S = 0.1
@@ -61,9 +61,7 @@ def _blocks(sound: Sound, rate_hz: int) -> Iterator[np.ndarray]:
             raise InputError("the sound is empty")
         yield sound.mono().resample(rate_hz).samples
     else:
-        from sonograph.audio.io import stream
-
-        yield from stream(Path(sound), block_s=10.0, rate_hz=rate_hz, channels="mono")
+        yield from stream(sound, block_s=10.0, rate_hz=rate_hz, channels="mono")
 
 
 def _without_crumbs(pieces: Iterable[Piece], rate_hz: int) -> Iterator[Piece]:
@@ -80,26 +78,20 @@ def seconds_of(sound: Sound) -> float:
     """How long a sound says it is."""
     if isinstance(sound, Audio):
         return sound.duration_s
-    from sonograph.audio.io import info
-
-    return info(Path(sound)).duration_s
+    return info(sound).duration_s
 
 
-SUFFIXES = frozenset(
-    {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".g722"}
-    | {".aif", ".aiff", ".au", ".caf", ".w64", ".rf64"}
-)
-
-
-def sound_files(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+def sound_files(paths: Iterable[str | Path]) -> list[Path]:
     """Files as they are given; of a folder every sound file below it, in order of name."""
     found: list[Path] = []
     for path in map(Path, paths):
         if not path.is_dir():
             found.append(path)
             continue
-        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        inside = sorted(
+            p for p in path.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES and p.is_file()
+        )
         if not inside:
-            raise InputError(f"{path} holds no sound files ({' '.join(sorted(SUFFIXES))})")
+            raise InputError(f"{path} holds no sound files ({' '.join(AUDIO_SUFFIXES)})")
         found += inside
     return found

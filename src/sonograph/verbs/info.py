@@ -31,10 +31,10 @@ def run(args: Args) -> int:
 
 def _about(name: str) -> dict[str, Any]:
     from sonograph import registry, weights
-    from sonograph.infer.windows import SUFFIXES
+    from sonograph.audio.io import AUDIO_SUFFIXES
 
     path = Path(name)
-    if path.suffix.lower() in SUFFIXES:
+    if path.suffix.lower() in AUDIO_SUFFIXES:
         from sonograph.audio.io import info
 
         return {k: str(v) if isinstance(v, Path) else v for k, v in vars(info(path)).items()}

@@ -1,0 +1,274 @@
+"""Teaching an encoder a labelled task, and measuring what it learned.
+
+train = examples_of(clips.split("train"), "effect", encoder.spec, encoder.config.frames)
+result = finetune(encoder, train, None, "runs/effect", Finetune(method="lowrank"))
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from sonograph import weights
+from sonograph.audio.feature_spec import FeatureSpec, Frontend
+from sonograph.config import Config
+from sonograph.data.clips import Clips
+from sonograph.data.loader import Pass
+from sonograph.errors import InputError
+from sonograph.nn.encoder import Encoder
+from sonograph.nn.heads import Classifier
+from sonograph.nn.lowrank import ATTENTION, merge_lowrank
+from sonograph.progress import Progress, silent
+from sonograph.train.adapt import adapt, trainable_parameters
+from sonograph.train.trainer import TrainConfig, Trainer
+
+Method = Literal["full", "lowrank", "linear", "norms", "biases"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Finetune(Config):
+    """How to teach a task. The learning rate fits a few hundred steps on a few hundred clips."""
+
+    method: Method = "full"
+    rank: int = 8  # of "lowrank"
+    alpha: float = 16.0
+    where: str = ATTENTION
+    batch: int = 32
+    noise: float = 0.1  # random gain of the features, in deviations of the front-end
+    roll_frames: int = 10  # random shift in time; SSAST's fine-tuning, official code
+    train: TrainConfig = TrainConfig(
+        steps=300, lr=1e-3, warmup_steps=30, weight_decay=0.01, clip_norm=1.0, save_every=0
+    )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Examples:
+    """The clips of a task as features in memory, cut or padded to one length.
+
+    features: (n, bins, frames); lengths: (n,) frames; targets: (n,) indices into `classes`.
+    """
+
+    features: Float[Tensor, "n bins frames"]
+    lengths: Int[Tensor, "n"]
+    targets: Int[Tensor, "n"]
+    classes: tuple[str, ...]
+    ids: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def take(self, rows: Sequence[int] | Tensor) -> Examples:
+        """Some of the examples."""
+        index = torch.as_tensor(rows, dtype=torch.long)
+        ids = tuple(self.ids[i] for i in index.tolist())
+        return Examples(
+            self.features[index], self.lengths[index], self.targets[index], self.classes, ids
+        )
+
+
+def examples_of(
+    clips: Clips,
+    task: str,
+    spec: FeatureSpec,
+    frames: int,
+    classes: Sequence[str] | None = None,
+    progress: Progress = silent,
+) -> Examples:
+    """Read the labelled clips of a task: their first `frames` frames.
+
+    Raises InputError for a class that is not among `classes`: a label seen only in the test.
+    """
+    known = tuple(classes or clips.labelled(task).classes(task))
+    if len(known) < 2:
+        raise InputError(f"task {task!r} has {len(known)} class: two are the least to tell apart")
+    crop_s, least = spec.samples(frames) / spec.rate_hz, spec.samples(1)
+    frontend = Frontend(spec)
+    batches = Pass(clips, 32, crop_s, spec.rate_hz, task=task, classes=known)
+    values, lengths, targets, ids = [], [], [], []
+    for number, batch in enumerate(batches):
+        waveform, samples = batch["waveform"], batch["lengths"].clamp(min=least)
+        waveform = nn.functional.pad(waveform, (0, max(0, spec.samples(frames) - len(waveform[0]))))
+        with torch.no_grad():
+            made = frontend(waveform, samples)
+        values.append(made.values[:, :, :frames])
+        lengths.append(made.lengths.clamp(max=frames))
+        targets.append(batch["targets"])
+        ids += batch["ids"]
+        progress(number + 1, len(batches))
+    return Examples(torch.cat(values), torch.cat(lengths), torch.cat(targets), known, tuple(ids))
+
+
+class Shuffled:
+    """Endless batches of examples; batch k is a pure function of (seed, k)."""
+
+    def __init__(self, examples: Examples, batch: int, seed: int):
+        if len(examples) == 0:
+            raise InputError("there are no labelled clips to train on")
+        self.examples, self.batch, self.seed, self.first = examples, batch, seed, 0
+
+    def start_at(self, k: int) -> Iterable[dict[str, Tensor]]:
+        self.first = k
+        return self
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        count, k = len(self.examples), self.first
+        while True:
+            places = range(k * self.batch, (k + 1) * self.batch)
+            rows = torch.tensor([int(self._order(p // count)[p % count]) for p in places])
+            picked = self.examples.take(rows)
+            yield {
+                "features": picked.features,
+                "lengths": picked.lengths,
+                "targets": picked.targets,
+            }
+            k += 1
+
+    def _order(self, epoch: int) -> np.ndarray:
+        if getattr(self, "_known", (-1, None))[0] != epoch:
+            order = np.random.default_rng([self.seed, epoch]).permutation(len(self.examples))
+            self._known = (epoch, order)
+        return self._known[1]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Measured:
+    """What a classifier answered for examples it was not taught."""
+
+    accuracy: float
+    predicted: Int[Tensor, "n"]
+    scores: Float[Tensor, "n classes"]
+    confusion: Int[np.ndarray, "classes classes"]
+
+
+@torch.inference_mode()
+def measure(model: nn.Module, examples: Examples, batch: int = 64) -> Measured:
+    """Accuracy, scores and confusion (rows: true class) on examples."""
+    model.eval()
+    parts = [
+        model(examples.features[i : i + batch], examples.lengths[i : i + batch]).softmax(1)
+        for i in range(0, len(examples), batch)
+    ]
+    scores = torch.cat(parts).float()
+    predicted, size = scores.argmax(1), len(examples.classes)
+    pairs = examples.targets * size + predicted
+    confusion = torch.bincount(pairs, minlength=size * size).reshape(size, size)
+    accuracy = float((predicted == examples.targets).float().mean())
+    return Measured(accuracy, predicted, scores, confusion.numpy())
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Finetuned:
+    """A taught model and what it cost."""
+
+    model: Classifier
+    measured: Measured | None
+    seconds: float
+    trained_parameters: int
+    total_parameters: int
+
+
+def finetune(
+    encoder: Encoder,
+    train: Examples,
+    test: Examples | None,
+    folder: str | Path,
+    config: Finetune,
+    card: Mapping[str, Any] | None = None,
+    progress: Progress = silent,
+) -> Finetuned:
+    """Put a head on an encoder, teach it, measure it, and leave a folder that loads like any model.
+
+    The encoder is changed in place; give a copy to keep it. Started again on the same folder it
+    goes on, or returns what is there. Low-rank deltas are merged into the model that is left.
+    """
+    torch.manual_seed(config.train.seed)
+    model = Classifier(encoder, train.classes)
+    adapt(model, config.method, "head", config.rank, config.alpha, config.where)
+    trained = trainable_parameters(model)
+    began = time.perf_counter()
+    training = Path(folder) / "training"
+    learner: nn.Module = model
+    source, teach = train, cast(Any, Teach(config))
+    if config.method == "linear":  # what is frozen answers the same every time: ask it once
+        learner, source, teach = Head(model), pooled(model, train), teach_head
+    batches = Shuffled(source, config.batch, config.train.seed)
+    summary = Trainer(learner, teach, batches, training, config.train, progress=progress).run()
+    merge_lowrank(model)
+    measured = None if test is None else measure(model, test)
+    told: dict[str, Any] = {
+        "name": Path(folder).name,
+        "method": config.method,
+        "steps": summary.steps,
+        "trained_parameters": trained,
+        "finetune": config.to_dict(),
+        **(card or {}),
+    }
+    if measured is not None and test is not None:
+        told |= {"test_clips": len(test), "test_accuracy": measured.accuracy}
+    weights.save_folder(folder, model, told)
+    total = sum(p.numel() for p in model.parameters())
+    return Finetuned(model, measured, time.perf_counter() - began, trained, total)
+
+
+class Head(nn.Module):
+    """The head of a classifier alone, on vectors that its encoder made before."""
+
+    def __init__(self, model: Classifier):
+        super().__init__()
+        self.head = model.head
+
+    def forward(self, pooled: Float[Tensor, "b d"]) -> Float[Tensor, "b classes"]:
+        return self.head["project"](self.head["norm"](pooled))
+
+
+@torch.no_grad()
+def pooled(model: Classifier, examples: Examples, batch: int = 64) -> Examples:
+    """The same examples with their pooled vectors (n, width) in place of features."""
+    model.eval()
+    vectors = [
+        model.encoder(examples.features[i : i + batch], examples.lengths[i : i + batch]).pool(
+            model.pool
+        )
+        for i in range(0, len(examples), batch)
+    ]
+    return dataclasses.replace(examples, features=torch.cat(vectors))
+
+
+def teach_head(
+    model: nn.Module, batch: Mapping[str, Tensor], generator: torch.Generator
+) -> dict[str, Tensor]:
+    """Cross-entropy of a head on vectors."""
+    logits = model(batch["features"])
+    right = (logits.argmax(1) == batch["targets"]).float().mean()
+    return {"loss": cross_entropy(logits, batch["targets"]), "accuracy": right}
+
+
+class Teach:
+    """Cross-entropy on features, with a random offset and a shift in time as SSAST adds them."""
+
+    def __init__(self, config: Finetune):
+        self.noise, self.roll = config.noise, config.roll_frames
+
+    def __call__(
+        self, model: nn.Module, batch: Mapping[str, Tensor], generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        features = batch["features"]
+        if self.noise:
+            offset = torch.randn(len(features), 1, 1, generator=generator) * self.noise
+            features = features + offset.to(features)
+        if self.roll:
+            shift = int(torch.randint(-self.roll, self.roll + 1, (), generator=generator))
+            features = features.roll(shift, dims=2)
+        logits = model(features, batch["lengths"])
+        loss = cross_entropy(logits.float(), batch["targets"])
+        right = (logits.argmax(1) == batch["targets"]).float().mean()
+        return {"loss": loss, "accuracy": right}
