@@ -28,7 +28,7 @@ PEER = "transformers' AST"
 Precision = Literal["fp32", "bf16"]
 
 
-def main(name: str = "ssast-base", batch: int = 2, repeats: int = 5) -> list[Row]:
+def main(name: str = "ssast-base", batch: int = 2, repeats: int = 3) -> list[Row]:
     """Rows of forward and training step; AssertionError where the outputs are not equal."""
     if importlib.util.find_spec("transformers") is None:
         raise missing_extra("transformers", "parity")
