@@ -48,10 +48,9 @@ class Config:
     def override(self, changes: Mapping[str, Any] | None = None, **more: Any) -> Self:
         """A copy with some values changed; dots reach into nested configurations.
 
-        >>> from sonograph.systems.represent import ssast
-        >>> config = ssast.tiny().override({"features.bins": 64}, depth=3)
-        >>> config.depth, config.features.bins
-        (3, 64)
+        >>> from sonograph.audio.feature_spec import FeatureSpec
+        >>> FeatureSpec().override({"bins": 64}, mean=0.0).bins
+        64
         """
         values = self.to_dict()
         for key, value in {**(changes or {}), **more}.items():
