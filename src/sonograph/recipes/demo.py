@@ -39,17 +39,21 @@ from sonograph.train.finetune import Finetune
 from sonograph.train.log import read_log
 
 PRESET = "ssast-demo"
-LANGUAGES = tuple(f"asterisk-{code}" for code in ("en", "es", "fr", "it", "ru"))
+EFFECT, INSTRUMENT, PROMPT = (
+    "Which kind of sound effect is it?",
+    "Which family of instruments plays?",
+    "What kind of announcement is spoken?",
+)
 QUESTIONS = {
     "mini": (
-        Question("effect", "effect", ("minetest",), "Which kind of sound effect is it?"),
-        Question("instrument", "instrument", ("timgm6mb",), "Which family of instruments plays?"),
-        Question("prompt", "prompt", ("asterisk-en",), "What kind of announcement is spoken?"),
+        Question("effect", "effect", ("minetest",), EFFECT, fewest=4),
+        Question("instrument", "instrument", ("timgm6mb",), INSTRUMENT),
+        Question("prompt", "prompt", ("asterisk-en",), PROMPT),
     ),
     "core": (
-        Question("effect", "effect", ("ufoai",), "Which kind of sound effect is it?"),
-        Question("sample", "sample", ("sonic-pi",), "Which instrument or drum is it?"),
-        Question("number", "number", LANGUAGES, "Which number is spoken, in five languages?", 5),
+        Question("effect", "effect", ("ufoai",), EFFECT, fewest=12),
+        Question("instrument", "instrument", ("timgm6mb",), INSTRUMENT),
+        Question("tone", "tone", ("gcin",), "Which of five Mandarin tones is spoken?"),
     ),
 }
 ARMS = {
@@ -396,7 +400,7 @@ def _examples(demo: Demo, model: ssast.Pretraining) -> list[content.Example]:
             made = frontend(torch.from_numpy(samples)[None], None)
             values = made.values
             tokens = model.embed(values, None)
-            hidden = model.draw_mask(tokens, torch.Generator().manual_seed(0))
+            hidden = model.draw_mask(tokens, torch.Generator().manual_seed(len(examples)))
             painted = torch.where(hidden[..., None], model.hidden, tokens.values)
             context = model.encoder.encode(dataclasses.replace(tokens, values=painted)).values
             picture = unpatchify(model.generate(context), config.patch, tokens.grid)[0]
@@ -436,7 +440,7 @@ def _map(demo: Demo, encoder: ssast.SSAST) -> content.EmbeddingMap:
     for name, (task, _) in demo.outcomes.items():
         for row in range(len(task.examples)):
             one = task.examples.take([row])
-            sums = Moments(encoder.width)
+            sums = Moments(encoder.grid[0], encoder.width)
             sums.add(encoder(one.features, one.lengths))
             vectors.append(sums.vector("statistics"))
             labels.append(name)
