@@ -27,7 +27,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -e '.[$(EXTRAS)]' -c constraints.txt
 	@$(BIN)/python -c 'import sys; from importlib.util import find_spec; \
 	  found = [n for n in ("torchaudio", "torchvision", "torchcodec") if find_spec(n)]; \
-	  sys.exit(found and "these break other imports beside a CPU torch: " + " ".join(found))'
+	  sys.exit("these break other imports, remove them: " + " ".join(found) if found else 0)'
 	@touch $@
 
 demo: $(STAMP)

@@ -100,7 +100,7 @@ def exact(system: registry.System) -> Record:
 # --- trains --------------------------------------------------------------------------------------
 
 
-def trains(system: registry.System, preset: str, data: str) -> Record:
+def trains(system: registry.System, preset: str, data: str, steps: int) -> Record:
     """The preset's recipe on real sound; beside it a short pair, one of which is killed."""
     from sonograph.progress import Line
     from sonograph.train.log import read_log
@@ -109,13 +109,17 @@ def trains(system: registry.System, preset: str, data: str) -> Record:
     recipes = importlib.import_module(f"sonograph.recipes.{system.task}.{system.name}")
     clips = clips_of(data)
     recipe = recipes.recipe_of(preset)
+    if steps:
+        recipe = recipe.override({"train.steps": steps, "train.warmup_steps": steps // 10})
     with tempfile.TemporaryDirectory() as given:
         folder = Path(given)
         first = recipe.override({"train.steps": 1, "train.lr": 0.0, "train.warmup_steps": 0})
         before = recipes.pretrain(preset, clips, folder / "untrained", first).best["loss"]
         summary = recipes.pretrain(preset, clips, folder / "whole", recipe, Line("training"))
         after = summary.best["loss"]
-        short = recipe.override({"train.steps": RESUME_STEPS, "train.save_every": 5})
+        short = recipe.override(
+            {"train.steps": RESUME_STEPS, "train.save_every": 5, "train.log_every": 1}
+        )
         recipes.pretrain(preset, clips, folder / "straight", short)
         equal, killed_at = _killed(recipes, preset, clips, folder / "killed", short)
         one, other = (
@@ -152,21 +156,22 @@ def trains(system: registry.System, preset: str, data: str) -> Record:
 
 
 def _killed(recipes: Any, preset: str, clips: Any, folder: Path, recipe: Any) -> tuple[bool, int]:
-    """Start, kill once something is saved, start again: (was it killed, near which step)."""
+    """Start, kill after a third, start again: (was it killed, after which step)."""
     from sonograph.train.log import read_log
 
     process = multiprocessing.get_context("spawn").Process(
         target=recipes.pretrain, args=(preset, clips, folder, recipe)
     )
     process.start()
-    while process.is_alive() and not (folder / "last.safetensors").exists():
+    step = 0
+    while process.is_alive() and step < RESUME_STEPS // 3:
         time.sleep(0.05)
+        step = max((line["step"] for line in read_log(folder / "log.jsonl")), default=0)
     process.kill()
     process.join()
     killed = process.exitcode != 0
-    steps = [line["step"] for line in read_log(folder / "log.jsonl")]
     recipes.pretrain(preset, clips, folder, recipe)
-    return killed, max(steps, default=0)
+    return killed, step
 
 
 # --- usable --------------------------------------------------------------------------------------
@@ -264,6 +269,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("system", nargs="?", help="all that are built, if not given")
     parser.add_argument("--preset", help="what to train, else SYSTEM-demo or SYSTEM-test")
     parser.add_argument("--data", default="mini", help="a fetched set or corpus, a folder, a file")
+    parser.add_argument("--steps", type=int, default=0, help="of `trains`, else the recipe's")
     parser.add_argument("--task", default="", help="which labels, for `usable`")
     given = parser.parse_args(arguments)
     every = [entry for entry in registry.systems() if entry.built]
@@ -273,7 +279,8 @@ def main(arguments: list[str] | None = None) -> int:
         if given.kind == "exact":
             record = exact(system)
         elif given.kind == "trains":
-            record = trains(system, given.preset or f"{system.name}-demo", given.data)
+            preset = given.preset or f"{system.name}-demo"
+            record = trains(system, preset, given.data, given.steps)
         else:
             record = usable(system, given.preset or f"{system.name}-test", given.data, given.task)
         path = records.write(record)
