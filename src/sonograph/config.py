@@ -48,15 +48,9 @@ class Config:
     def override(self, changes: Mapping[str, Any] | None = None, **more: Any) -> Self:
         """A copy with some values changed; dots reach into nested configurations.
 
-        >>> @dataclasses.dataclass(frozen=True)
-        ... class Optim(Config):
-        ...     lr: float = 1e-3
-        >>> @dataclasses.dataclass(frozen=True)
-        ... class Train(Config):
-        ...     steps: int = 10
-        ...     optim: Optim = Optim()
-        >>> Train().override({"optim.lr": 0.5}, steps=3)
-        Train(steps=3, optim=Optim(lr=0.5))
+        >>> from sonograph.audio.feature_spec import FeatureSpec
+        >>> FeatureSpec().override({"bins": 64}, mean=0.0).bins
+        64
         """
         values = self.to_dict()
         for key, value in {**(changes or {}), **more}.items():
