@@ -123,6 +123,20 @@ def held_out(
     return evaluate
 
 
+def divided(clips: Clips) -> tuple[Clips, Clips]:
+    """(train, valid); where no clip fell into the validation split, some of the training clips.
+
+    The test split is left alone, so that a task may be measured on it later.
+    """
+    train, valid = clips.split("train"), clips.split("valid")
+    for seed in range(1, 20):
+        if len(train) and len(valid):
+            return train, valid
+        inner = Clips([dataclasses.replace(clip, split=None) for clip in clips.split("train")])
+        train, valid = inner.split("train", seed=seed), inner.split("valid", seed=seed)
+    raise InputError(f"{len(clips)} clips are too few to train on some and hold out others")
+
+
 def pretrain(
     name: str,
     clips: Clips,
@@ -141,9 +155,7 @@ def pretrain(
         raise InputError(f"{name} is not pre-trained by SSAST's objective")
     spec = config.features
     clips = clips.filter(lambda clip: clip.duration_s >= recipe.shortest_s)
-    train, valid = clips.split("train"), clips.split("valid")
-    if not len(train) or not len(valid):
-        raise InputError(f"{len(clips)} clips are too few to train on some and hold out others")
+    train, valid = divided(clips)
     torch.manual_seed(recipe.train.seed)
     model = ssast.Pretraining(build(name, seed=recipe.train.seed))
     crop_s = spec.samples(config.frames) / spec.rate_hz
