@@ -7,6 +7,7 @@ used, 130 stopped by Ctrl-C.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import os
 import sys
@@ -86,16 +87,45 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _parse(kind: type, verb: str, arguments: list[str]):
-    """Arguments as the verb's dataclass; usage errors leave with code 2, as argparse does."""
+    """Arguments as the verb's dataclass. Raises InputError, in one line, for what does not fit."""
+    import contextlib
+    import io
+
     import tyro
 
-    return tyro.cli(
-        kind,
-        prog=f"sonograph {verb}",
-        description=VERBS[verb][0].upper() + VERBS[verb][1:] + ".",
-        args=arguments,
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
-    )
+    _know_options(kind, verb, arguments)
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(
+                kind,
+                prog=f"sonograph {verb}",
+                description=VERBS[verb][0].upper() + VERBS[verb][1:] + ".",
+                args=arguments,
+                config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+            )
+    except SystemExit as leave:
+        if not leave.code:  # --help
+            raise
+        raise InputError(f"{_unboxed(said.getvalue())} See `sonograph {verb} --help`") from None
+
+
+def _unboxed(drawn: str) -> str:
+    """The words of an error that tyro draws as a box, without frame and title."""
+    inside = [line.strip("\u2502 ") for line in drawn.splitlines() if line.startswith("\u2502")]
+    words, _, _ = " ".join(inside).partition("For full helptext")
+    return words.replace("\u2500", "")
+
+
+def _know_options(kind: type, verb: str, arguments: list[str]) -> None:
+    known = {f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(kind)} | {"--help"}
+    for word in arguments:
+        name = word.split("=")[0].replace("_", "-")
+        if name.startswith("--") and name not in known:
+            raise InputError(
+                f"`sonograph {verb}` has no option {name}.{did_you_mean(name, known)} "
+                f"See `sonograph {verb} --help`"
+            )
 
 
 def _fail(message: str) -> int:

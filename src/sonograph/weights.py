@@ -64,7 +64,14 @@ def load_folder(folder: str | os.PathLike[str], device: str = "cpu") -> nn.Modul
             f"{folder / CONFIG} is of format {described.get('format')!r}, this version reads "
             f"{FORMAT}: update sonograph"
         )
-    model: Any = build(described["model"])
+    try:
+        model: Any = build(described["model"])
+    except InputError as error:
+        raise InputError(f"{folder / CONFIG}: {error}") from None
+    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"{folder / CONFIG} does not describe a model ({type(error).__name__}: {error})"
+        ) from None
     state = read_tensors(folder / WEIGHTS)
     load_state(model, state, str(folder / WEIGHTS))
     card_file = folder / CARD
@@ -243,11 +250,14 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 def read_json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path.parent} is no model folder: {path.name} is missing") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"{path} cannot be read: {error}") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{path} holds a {type(found).__name__}, not named values")
+    return found
 
 
 def write_json(path: Path, value: Any) -> None:

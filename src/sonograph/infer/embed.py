@@ -37,10 +37,10 @@ def embed(
 ) -> Embedding:
     """One vector for each sound, of any length, rate and channel count, in bounded memory.
 
-    pool: "statistics" is mean and standard deviation over time of each frequency row of the token
-    grid, 2 x rows x width values; "mean" the mean of all tokens, width values. Sounds are mixed to
-    mono and cut into windows of the model's length; the vector of a long sound is that of all its
-    windows' tokens together.
+    pool: "statistics" is mean and standard deviation over time of each frequency row of the
+    token grid, 2 x rows x width values; "mean" the mean of all tokens, width values. Sounds are
+    mixed to mono and cut into windows of the model's length; the vector of a long sound is that of
+    all its windows' tokens together.
     """
     several = [sounds] if isinstance(sounds, str) or not isinstance(sounds, Sequence) else sounds
     if not several:

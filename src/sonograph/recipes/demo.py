@@ -392,7 +392,8 @@ def _curves(name: str, what: str, log: Sequence[dict[str, Any]]) -> content.Curv
 def _examples(demo: Demo, model: ssast.Pretraining) -> list[content.Example]:
     """Two clips of each task, what was hidden of them, and what the model painted."""
     config, spec = model.encoder.config, model.spec
-    frontend, examples = Frontend(spec), []
+    frontend = Frontend(spec)
+    examples: list[content.Example] = []
     size = spec.samples(config.frames)
     for task, _ in demo.outcomes.values():
         for clip in _long_enough(task.clips, size / spec.rate_hz)[:2]:

@@ -75,6 +75,14 @@ class Examples:
         )
 
 
+def frames_of(clips: Clips, encoder: Any) -> int:
+    """How many frames of each clip to look at: of the longest, as far as the encoder reaches."""
+    spec = encoder.spec
+    longest = max((clip.duration_s for clip in clips), default=0.0)
+    samples = max(int(longest * spec.rate_hz) + 1, spec.samples(1))
+    return min(encoder.config.frames, spec.frames(samples))
+
+
 def examples_of(
     clips: Clips,
     task: str,

@@ -133,7 +133,7 @@ class SSAST(nn.Module):
     def encode(self, tokens: Tokens) -> Tokens:
         """Positions, transformer blocks and the final norm."""
         count = self.config.special_tokens
-        x = torch.cat([self.special.expand(len(tokens.values), -1, -1), tokens.values], dim=1)
+        x = torch.cat([self.special.expand(tokens.values.shape[0], -1, -1), tokens.values], dim=1)
         x = x + first_columns(self.positions, self.grid, tokens.grid[1], count)
         mask = tokens.mask
         if mask is not None:
@@ -357,6 +357,9 @@ def load_published(state: Mapping[str, Tensor]) -> nn.Module:
     model = Classifier(encoder, labels)
     model.load_state_dict({name: ours[name] for name in model.state_dict()})
     return model
+
+
+EXPORTS = True  # torch.export takes the encoder, for clips that fill their batch
 
 
 # --- presets -------------------------------------------------------------------------------------

@@ -1,0 +1,147 @@
+"""`sonograph adapt`: teach a pre-trained model your labels."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from tyro.conf import Positional, arg
+
+
+@dataclasses.dataclass(frozen=True)
+class Args:
+    model: Positional[Annotated[str, arg(metavar="MODEL")]]
+    """A bundled name, a run folder, a published file, or an untrained preset to start from zero."""
+    data: tuple[str, ...]
+    """A .csv with columns path and label, a folder with one sub-folder a class, or a corpus."""
+    task: str = ""
+    """Which labels, where clips have several (`sonograph data show` lists them)."""
+    method: Literal["full", "lowrank", "linear", "norms", "biases"] = "full"
+    """What learns: everything, low-rank deltas, the head alone, norms or biases with the head."""
+    output: Annotated[Path | None, arg(aliases=["-o"])] = None
+    """The run folder, else runs/MODEL-TASK-METHOD. Given one that exists, it goes on."""
+    steps: int | None = None
+    """Updates, 300 unless given."""
+    batch: int | None = None
+    """Clips of one update, 32 unless given."""
+    lr: float | None = None
+    """The highest learning rate, 0.001 unless given."""
+    seed: int = 0
+    """Of the head, the order and the augmentation."""
+    hold_out: str = "test"
+    """Clips to measure on, not learned from: test, valid, a fold such as fold1, or none."""
+    folder: Path | None = None
+    """Where fetched corpora lie; else $SONOGRAPH_DATA, else ./sonograph-data."""
+    json: bool = False
+    """Print JSON."""
+
+
+def run(args: Args) -> int:
+    from sonograph.data.named import held_out, open_data, task_of
+    from sonograph.metrics.intervals import proportion_interval
+    from sonograph.progress import Line
+    from sonograph.train.finetune import Finetune, examples_of, finetune, frames_of
+    from sonograph.train.plan import agree, fingerprint
+    from sonograph.verbs import show
+
+    everything = open_data(args.data, args.folder)
+    task = task_of(everything, args.task)
+    train, test = held_out(everything, task, args.hold_out)
+    encoder, name, origin = _encoder(args.model, args.seed)
+    config = _config(Finetune(method=args.method), args)
+    output = args.output or Path("runs") / f"{name}-{task}-{args.method}"
+
+    agree(
+        output,
+        {
+            "from": args.model,
+            "task": task,
+            "method": args.method,
+            "batch": config.batch,
+            "learn": fingerprint(train),
+            "held out": fingerprint(test),
+        },
+    )
+    frames, reading = frames_of(everything.labelled(task), encoder), Line("reading")
+    learn = examples_of(train, task, encoder.spec, frames, progress=reading)
+    check = examples_of(test, task, encoder.spec, frames, learn.classes) if len(test) else None
+    print(
+        f"{origin}: {len(learn.classes)} classes of {task}, {len(learn)} clips to learn from, "
+        f"{len(test)} held out, into {output}",
+        file=sys.stderr,
+    )
+    card = {
+        "name": output.name,
+        "system": encoder.describe()["system"],
+        "summary": f"{origin}, taught {task} ({args.method})",
+        "from": args.model,
+        "task": task,
+        "data": list(args.data),
+        "hold_out": args.hold_out,
+        "train_clips": len(learn),
+    }
+    result = finetune(encoder, learn, check, output, config, card, Line("teaching"))
+    told: dict[str, Any] = {
+        "folder": str(output),
+        "from": origin,
+        "task": task,
+        "classes": list(learn.classes),
+        "method": args.method,
+        "train_clips": len(learn),
+        "test_clips": len(test),
+        "seconds": round(result.seconds, 2),
+        "trained_parameters": result.trained_parameters,
+        "total_parameters": result.total_parameters,
+    }
+    if result.measured is not None:
+        right = int(result.measured.confusion.diagonal().sum())
+        accuracy = proportion_interval(right, len(test))
+        told |= {"accuracy": accuracy.mean, "accuracy_interval": [accuracy.low, accuracy.high]}
+    if args.json:
+        show.as_json(told)
+        return 0
+    if result.measured is not None:
+        print(
+            f"accuracy {accuracy.mean:.1%} (95 % interval {accuracy.low:.1%} to "
+            f"{accuracy.high:.1%}) on {len(test)} held-out clips"
+        )
+    else:
+        print("not measured: no clip is held out")
+    print(
+        f"{result.trained_parameters:,} of {result.total_parameters:,} weights learned in "
+        f"{result.seconds:.0f} s"
+    )
+    print(f"{output}: try `sonograph tag FILE --model {output}`")
+    return 0
+
+
+def _encoder(name: str, seed: int) -> tuple[Any, str, str]:
+    """The encoder to start from, a short name for it, and in words where it comes from."""
+    from sonograph import registry, weights
+    from sonograph.errors import InputError, did_you_mean
+    from sonograph.infer.embed import encoder_of
+    from sonograph.nn.lowrank import merge_lowrank
+
+    if name in weights.bundled() or Path(name).exists() or "/" in name:
+        encoder = encoder_of(weights.load(name))
+        # A head may stand on low-rank deltas: they become part of what is learned from here on.
+        return merge_lowrank(encoder), Path(name).stem, name
+    known = [*weights.bundled(), *(preset.name for preset in registry.presets())]
+    if name not in known:
+        raise InputError(
+            f"no model {name!r}: neither bundled, nor a folder, file or preset."
+            f"{did_you_mean(name, known) or ' `sonograph models` lists them.'}"
+        )
+    return registry.build(name, seed=seed), name, f"{name}, untrained"
+
+
+def _config(config: Any, args: Args) -> Any:
+    given = {"train.steps": args.steps, "batch": args.batch, "train.lr": args.lr}
+    changes = {key: value for key, value in given.items() if value is not None}
+    config = config.override({**changes, "train.seed": args.seed})
+    if config.train.warmup_steps >= config.train.steps:
+        # a run that ends before its warm-up would never see its learning rate
+        config = config.override({"train.warmup_steps": config.train.steps // 10})
+    return config

@@ -1,0 +1,137 @@
+"""`sonograph train`: pre-train a model on sound, labelled or not."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+from tyro.conf import Positional, arg
+
+
+@dataclasses.dataclass(frozen=True)
+class Args:
+    preset: Positional[Annotated[str, arg(metavar="PRESET")]]
+    """What to train: a preset of `sonograph models`."""
+    data: tuple[str, ...] = ("mini",)
+    """Sets or corpora (see `sonograph data`), folders, .csv or .jsonl files."""
+    output: Annotated[Path | None, arg(aliases=["-o"])] = None
+    """The run folder, else runs/PRESET. Given one that exists, training goes on."""
+    steps: int | None = None
+    """Updates; the recipe has its own number."""
+    batch: int | None = None
+    """Clips of one update."""
+    lr: float | None = None
+    """The highest learning rate."""
+    seed: int | None = None
+    """Of weights, order, crops and masks."""
+    objective: str | None = None
+    """What is learned, where the system has several: joint, discriminative, generative."""
+    set: tuple[str, ...] = ()
+    """More of the recipe, as FIELD=VALUE: --set train.weight_decay=0.05 workers=2."""
+    folder: Path | None = None
+    """Where fetched corpora lie; else $SONOGRAPH_DATA, else ./sonograph-data."""
+    json: bool = False
+    """Print JSON."""
+
+
+def run(args: Args) -> int:
+    import sys
+
+    from sonograph import registry
+    from sonograph.recipes import recipe_module
+    from sonograph.train.plan import agree, fingerprint
+    from sonograph.verbs import show
+
+    preset = registry.preset(args.preset)
+    module = recipe_module(preset.system)
+    recipe = module.recipe_of(args.preset).override(changes(args))
+    steps = recipe.train.steps
+    if recipe.train.warmup_steps >= steps:
+        # a run that ends before its warm-up would never see its learning rate
+        recipe = recipe.override({"train.warmup_steps": steps // 10})
+    output = args.output or Path("runs") / args.preset
+    clips = _clips(args, preset.make().features.rate_hz)  # type: ignore[attr-defined]
+    print(
+        f"{args.preset}, {steps} steps of {recipe.batch} clips, on {len(clips):,} clips, "
+        f"{clips.seconds / 60:.0f} min, into {output}",
+        file=sys.stderr,
+    )
+    agree(
+        output,
+        {
+            "preset": args.preset,
+            "objective": getattr(recipe, "objective", ""),
+            "batch": recipe.batch,
+            "clips": fingerprint(clips),
+        },
+    )
+    summary = module.pretrain(args.preset, clips, output, recipe, _line("training"))
+    told = _told(args.preset, summary)
+    if args.json:
+        show.as_json(told)
+    else:
+        for name, value in told["held_out"].items():
+            print(f"held-out {name}: {value:.4g}")
+        print(
+            f"{told['steps']} steps in {told['seconds']:.0f} s, {told['clips_per_s']:.1f} clips/s"
+        )
+        print(
+            f"{output}: try `sonograph embed FILE --model {output}` or `sonograph adapt {output}`"
+        )
+    return 0
+
+
+def changes(args: Args) -> dict[str, Any]:
+    """What the command line says differently from the recipe."""
+    from sonograph.errors import InputError
+
+    named = {
+        "train.steps": args.steps,
+        "batch": args.batch,
+        "train.lr": args.lr,
+        "train.seed": args.seed,
+        "objective": args.objective,
+    }
+    found = {name: value for name, value in named.items() if value is not None}
+    for text in args.set:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise InputError(f"--set {text!r} is no FIELD=VALUE, such as train.lr=3e-4")
+        try:
+            found[name] = json.loads(value)
+        except json.JSONDecodeError:  # a word, not a number
+            found[name] = value
+    return found
+
+
+def _clips(args: Args, rate_hz: int) -> Any:
+    """The clips at the model's rate: what is compressed or at another rate is decoded once."""
+    from sonograph.data.corpora import data_folder
+    from sonograph.data.named import open_data
+    from sonograph.data.resampled import resampled
+
+    clips = open_data(args.data, args.folder)
+    root = args.folder or data_folder()
+    return resampled(clips, rate_hz, root / "decoded", _line("decoding"))
+
+
+def _line(title: str) -> Any:
+    from sonograph.progress import Line
+
+    return Line(title)
+
+
+def _told(name: str, summary: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "folder": str(summary.folder),
+        "steps": summary.steps,
+        "seconds": round(summary.seconds, 2),
+        "clips_per_s": round(summary.clips_per_s, 2),
+        "waiting_share": round(summary.waiting_share, 4),
+        "peak_memory_bytes": summary.peak_memory,
+        "held_out": summary.best or {},
+        "last": summary.last,
+    }

@@ -1,0 +1,58 @@
+"""What the contract is checked on: every preset ending in `-test`, and what its system offers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sonograph import registry
+from sonograph.nn.heads import Classifier
+
+RECORDED = Path(__file__).parent / "recorded"
+PRESETS = tuple(registry.presets())
+TESTED = tuple(preset for preset in PRESETS if preset.name.endswith("-test"))
+
+
+@dataclass(frozen=True)
+class Case:
+    """One system's small preset, with inputs that fit it."""
+
+    preset: registry.Preset
+
+    @property
+    def module(self) -> Any:
+        return registry.module(self.preset.system)
+
+    def build(self, seed: int = 0) -> Any:
+        return registry.build(self.preset.name, seed=seed).eval()
+
+    def classifier(self, classes: int = 3) -> Classifier:
+        torch.manual_seed(0)
+        return Classifier(self.build(), [f"c{n}" for n in range(classes)]).eval()
+
+    def pretraining(self) -> Any:
+        """The encoder within its objective, or None where the system has none."""
+        if not hasattr(self.module, "Pretraining"):
+            return None
+        torch.manual_seed(0)
+        return self.module.Pretraining(self.build())
+
+    def features(self, batch: int = 2, frames: int | None = None, seed: int = 1) -> torch.Tensor:
+        config = self.preset.make()
+        shape = (batch, config.features.bins, frames or config.frames)
+        return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """Names and shapes of weights as they were recorded, see `record.py`."""
+        path = RECORDED / f"{self.preset.system}.json"
+        assert path.is_file(), f"record it: python -m tests.contract.record {self.preset.system}"
+        return json.loads(path.read_text())
+
+
+def shapes(state: dict[str, torch.Tensor]) -> dict[str, list[int]]:
+    return {name: list(value.shape) for name, value in state.items()}

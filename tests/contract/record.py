@@ -1,0 +1,37 @@
+"""Record the weights' names and shapes of a system, so that a rename cannot orphan checkpoints.
+
+python -m tests.contract.record SYSTEM [PUBLISHED PRESET]
+
+`state`: those of the `-test` preset within its objective. `published`: those of official files, by
+preset, read from the golden cases (official code wrote them), never made from our own table.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from tests.contract.cases import RECORDED, TESTED, Case, shapes
+
+
+def record(system: str, published: dict[str, str]) -> None:
+    """published: preset -> name of the golden case with the file's layout."""
+    from tests.conftest import shared_folder
+    from tests.golden.test_golden import golden
+
+    case = next(Case(preset) for preset in TESTED if preset.system == system)
+    cases = {}
+    for preset, name in published.items():
+        folder = shared_folder()
+        assert folder is not None
+        official = golden().read_case(folder / "golden" / f"{name}.npz")
+        cases[preset] = shapes(golden().published_state(official))
+    state = shapes((case.pretraining() or case.build()).state_dict())
+    RECORDED.mkdir(exist_ok=True)
+    text = json.dumps({"state": state, "published": cases}, indent=1)
+    (RECORDED / f"{system}.json").write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    pairs = dict(pair.split("=") for pair in sys.argv[2:])
+    record(sys.argv[1], pairs)
