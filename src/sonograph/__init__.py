@@ -2,8 +2,9 @@
 
     import sonograph as sound
 
-    encoder = sound.load("ssast-mini.core")
-    vectors = encoder_vectors = sound.embed(encoder, ["a.wav", "b.wav"])
+    sound.models("ssast*")
+    vectors = sound.load("ssast-mini").embed(["a.wav", "b.wav"]).values
+    sound.load("runs/mine").tag("dog.wav").top(3)
 
 Every name below is loaded when it is first used, so that `import sonograph` costs next to nothing.
 """
@@ -17,6 +18,9 @@ __version__ = "0.1.0"
 _HOMES = {
     "load": "sonograph.weights",
     "build": "sonograph.registry",
+    "models": "sonograph.registry",
+    "systems": "sonograph.registry",
+    "claim": "sonograph.recipes",
     "Audio": "sonograph.outputs",
     "read": "sonograph.audio.io",
     "write": "sonograph.audio.io",
@@ -32,7 +36,10 @@ if TYPE_CHECKING:
     from sonograph.audio.io import write as write
     from sonograph.errors import InputError as InputError
     from sonograph.outputs import Audio as Audio
+    from sonograph.recipes import claim as claim
     from sonograph.registry import build as build
+    from sonograph.registry import models as models
+    from sonograph.registry import systems as systems
     from sonograph.train.adapt import adapt as adapt
     from sonograph.weights import load as load
 

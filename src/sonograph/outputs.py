@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float32
@@ -120,6 +120,13 @@ class Span:
     score: float
 
 
+class Tag(NamedTuple):
+    """A label and how probable it is."""
+
+    label: str
+    score: float
+
+
 @dataclass(frozen=True)
 class Tags:
     """Labels of a sound with their scores, and of each of its windows."""
@@ -128,9 +135,11 @@ class Tags:
     scores: dict[str, float]
     spans: tuple[Span, ...] = ()
 
-    def top(self, count: int = 5) -> list[tuple[str, float]]:
+    def top(self, count: int = 5) -> list[Tag]:
         """The most probable labels, best first."""
-        return sorted(self.scores.items(), key=lambda item: -item[1])[:count]
+        return [
+            Tag(*item) for item in sorted(self.scores.items(), key=lambda item: -item[1])[:count]
+        ]
 
     def to_json(self) -> dict[str, Any]:
         from dataclasses import asdict

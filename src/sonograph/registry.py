@@ -121,6 +121,18 @@ def presets(pattern: str = "*") -> Iterator[Preset]:
     yield from (p for p in _presets.values() if fnmatch.fnmatchcase(p.name, pattern))
 
 
+def models(pattern: str = "*", bundled: bool = False) -> list[str]:
+    """Names that fit a wildcard pattern: of bundled weights first, then of presets to build.
+
+    >>> models("ssast-tiny*")
+    ['ssast-tiny', 'ssast-tiny-frame']
+    """
+    from sonograph.weights import bundled as folders
+
+    names = [name for name in folders() if fnmatch.fnmatchcase(name, pattern)]
+    return names if bundled else list(dict.fromkeys([*names, *(p.name for p in presets(pattern))]))
+
+
 def preset(name: str) -> Preset:
     """The preset of this name; InputError with the nearest names if there is none."""
     for entry in systems():

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sonograph.audio.feature_spec import FeatureSpec
+from sonograph.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from sonograph.infer.embed import Pool
+    from sonograph.infer.windows import Sound
+    from sonograph.outputs import Embedding
 
 Pooling = Literal["tokens", "special"]
 
@@ -37,6 +44,21 @@ class Tokens:
             return self.values.mean(1)
         weight = self.mask[..., None].to(self.values.dtype)
         return (self.values * weight).sum(1) / weight.sum(1).clamp(min=1)
+
+
+class Embeds:
+    """Gives an encoder the method that users call: sounds to vectors."""
+
+    def embed(
+        self,
+        sounds: Sound | Sequence[Sound],
+        pool: Pool = "statistics",
+        progress: Progress = silent,
+    ) -> Embedding:
+        """One vector for each path or `Audio`, of any length: see `sonograph.infer.embed`."""
+        from sonograph.infer.embed import embed
+
+        return embed(self, sounds, pool, progress=progress)  # type: ignore[arg-type]
 
 
 class Encoder(Protocol):

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from sonograph.nn.encoder import Encoder, Pooling
+from sonograph.nn.encoder import Embeds, Encoder, Pooling
+from sonograph.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from sonograph.infer.windows import Sound
+    from sonograph.outputs import Tags
 
 
-class Classifier(nn.Module):
+class Classifier(nn.Module, Embeds):
     """Any encoder with a normalised linear layer on its pooled tokens.
 
     features (batch, bins, frames) -> logits (batch, labels). The head of AST and SSAST
@@ -48,6 +53,12 @@ class Classifier(nn.Module):
     ) -> Float[Tensor, "b labels"]:
         pooled = self.encoder(features, lengths).pool(self.pool)
         return self.head["project"](self.head["norm"](pooled))
+
+    def tag(self, sound: Sound, progress: Progress = silent) -> Tags:
+        """Labels of a path or `Audio` of any length: see `sonograph.infer.tag`."""
+        from sonograph.infer.tag import tag
+
+        return tag(self, sound, progress=progress)
 
     def describe(self) -> dict[str, Any]:
         """What `weights.build` needs to make this model again."""

@@ -8,9 +8,15 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from sonograph.errors import InputError
+from sonograph.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from sonograph.records import Record
 
 
 def recipe_module(system: str) -> Any:
@@ -26,3 +32,22 @@ def recipe_module(system: str) -> Any:
     if found is None:
         raise InputError(f"{system} has no recipe to train it yet: see `sonograph systems`")
     return importlib.import_module(name)
+
+
+def claim(
+    system: str,
+    scale: str = "cpu",
+    folder: str | Path | None = None,
+    data_folder: Path | None = None,
+    progress: Callable[[str], Progress] = lambda title: silent,
+) -> list[tuple[str, Record]]:
+    """Measure what a system's paper claims: (name, record) pairs, not yet written anywhere.
+
+    scale: "cpu", at most 20 minutes of two cores, or "gpu", of one large GPU. folder: where the
+    runs are kept, runs/claim-SYSTEM-SCALE; started again it goes on.
+    """
+    recipe = recipe_module(system)
+    if not hasattr(recipe, "claim"):
+        raise InputError(f"{system} has no claim to measure yet: see `sonograph systems`")
+    place = Path(folder or Path("runs") / f"claim-{system}-{scale}")
+    return recipe.claim(scale, place, data_folder, progress)

@@ -400,7 +400,7 @@ def _examples(demo: Demo, model: ssast.Pretraining) -> list[content.Example]:
             samples = clip.read(spec.rate_hz)[:size]
             made = frontend(torch.from_numpy(samples)[None], None)
             values = made.values
-            tokens = model.embed(values, None)
+            tokens = model.encoder.patch_tokens(values)
             hidden = model.draw_mask(tokens, torch.Generator().manual_seed(len(examples)))
             painted = torch.where(hidden[..., None], model.hidden, tokens.values)
             context = model.encoder.encode(dataclasses.replace(tokens, values=painted)).values

@@ -26,21 +26,12 @@ class Args:
 
 
 def run(args: Args) -> int:
-    import importlib
-    import importlib.util
-
-    from sonograph import records, registry
-    from sonograph.errors import InputError
+    from sonograph import records
     from sonograph.progress import Line
+    from sonograph.recipes import claim
     from sonograph.verbs import show
 
-    entry = registry.system(args.system)
-    name = f"sonograph.recipes.{entry.task}.{entry.name}"
-    if not entry.built or importlib.util.find_spec(name) is None:
-        raise InputError(f"{entry.name} has no recipe for its claim yet: see `sonograph systems`")
-    folder = args.folder or Path("runs") / f"claim-{entry.name}-{args.scale}"
-    recipe = importlib.import_module(name)
-    found = recipe.claim(args.scale, folder, args.data_folder, Line)
+    found = claim(args.system, args.scale, args.folder, args.data_folder, Line)
     if args.record:
         for file, record in found:
             records.write(record, file)

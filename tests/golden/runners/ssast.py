@@ -45,7 +45,7 @@ def run(case: Any, golden: Any) -> dict[str, Any]:
     model = ssast.Pretraining(ssast.SSAST(config)).eval()
     model.load_state_dict({name: ours[name] for name in model.state_dict()})
     assert count(model) + unused(published) == about["parameters"]["pretraining"]
-    tokens = model.embed(features, None)
+    tokens = model.encoder.patch_tokens(features)
     answers: dict[str, Any] = {}
     for name, head in (("discriminative", model.discriminate), ("generative", model.generate)):
         index = torch.as_tensor(case.inputs[f"mask_index_{name}"])
@@ -71,7 +71,7 @@ def run(case: Any, golden: Any) -> dict[str, Any]:
     out = encoder(short)
     answers |= {
         "logits_mean_of_tokens": tuned(short),
-        "patch_tokens": encoder.embed(short).values,
+        "patch_tokens": encoder.patch_tokens(short).values,
         "block5": hidden_layers["block5"],
         "encoder": torch.cat([out.special, out.values], dim=1),
         "adapted_positions": encoder.positions,

@@ -332,7 +332,7 @@ def claim(
             row[way.name] = list(outcome.accuracies)
         by_task[question.name] = row
 
-    seconds = time.perf_counter() - began
+    seconds = _spent(folder / "seconds.json", time.perf_counter() - began)
     pairs = [
         ("claim", "joint", "scratch", "Self-supervised pre-training beats training from scratch."),
         ("claim-joint-discriminative", "joint", "discriminative", BETTER.format("discriminative")),
@@ -361,6 +361,13 @@ def claim(
         )
         found.append((f"{file}-gpu" if scale == "gpu" else file, stamped(record, seconds)))
     return found
+
+
+def _spent(path: Path, seconds: float) -> float:
+    """Seconds of this run and of those before it on the same folder."""
+    before = weights.read_json(path)["seconds"] if path.is_file() else 0.0
+    weights.write_json(path, {"seconds": before + seconds})
+    return before + seconds
 
 
 OBJECTIVES: tuple[ssast.ObjectiveName, ...] = ("joint", "discriminative", "generative")

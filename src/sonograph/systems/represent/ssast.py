@@ -31,7 +31,7 @@ from sonograph.audio.feature_spec import FeatureSpec
 from sonograph.errors import InputError
 from sonograph.losses.contrastive import info_nce_in_clip
 from sonograph.losses.masked import masked_reconstruction
-from sonograph.nn.encoder import Tokens
+from sonograph.nn.encoder import Embeds, Tokens
 from sonograph.nn.heads import Classifier
 from sonograph.nn.masking import cluster_mask, published_cluster_mask, random_mask
 from sonograph.nn.patches import PatchEmbed, patch_grid, patchify
@@ -65,7 +65,7 @@ class Config(configuration.Config):
 # --- model ---------------------------------------------------------------------------------------
 
 
-class SSAST(nn.Module):
+class SSAST(nn.Module, Embeds):
     """The encoder: patches, special tokens, learned positions, pre-norm transformer.
 
     features (b, bins, frames), lengths (b,) in frames or None -> Tokens. Frames beyond a clip's
@@ -104,9 +104,9 @@ class SSAST(nn.Module):
     def forward(
         self, features: Float[Tensor, "b bins frames"], lengths: Int[Tensor, "b"] | None = None
     ) -> Tokens:
-        return self.encode(self.embed(features, lengths))
+        return self.encode(self.patch_tokens(features, lengths))
 
-    def embed(
+    def patch_tokens(
         self, features: Float[Tensor, "b bins frames"], lengths: Int[Tensor, "b"] | None = None
     ) -> Tokens:
         """Patch tokens before positions: what an objective may hide."""
@@ -178,7 +178,7 @@ ObjectiveName = Literal["joint", "discriminative", "generative"]
 class Pretraining(nn.Module):
     """Masked spectrogram patch modelling on an encoder, section 2.3.
 
-    The encoder must have `embed`, `encode`, and non-overlapping patches in its config.
+    The encoder must have `patch_tokens`, `encode`, and non-overlapping patches in its config.
     """
 
     def __init__(self, encoder: SSAST):
@@ -242,7 +242,7 @@ class Pretraining(nn.Module):
         generative_weight: float = 10.0,
     ) -> dict[str, Tensor]:
         """Equation 3: L = L_d + 10 L_g, each on a mask and a pass of its own."""
-        tokens = self.embed(features, lengths)
+        tokens = self.encoder.patch_tokens(features, lengths)
         parts: dict[str, Tensor] = {"loss": features.new_zeros(())}
         if objective != "generative":
             hidden = self.draw_mask(tokens, generator)
@@ -255,9 +255,6 @@ class Pretraining(nn.Module):
             loss = masked_reconstruction(prediction, target, counts)
             parts |= {"loss": parts["loss"] + generative_weight * loss, "mse": loss}
         return parts
-
-    def embed(self, features: Tensor, lengths: Tensor | None) -> Tokens:
-        return self.encoder.embed(features, lengths)
 
     def forward(
         self,
