@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sonograph.data.clips import Clips
-from sonograph.data.corpora import CORPORA, SETS, open_corpus, open_sets
+from sonograph.data.corpora import CORPORA, SETS, data_folder, open_corpus, open_sets, plan
 from sonograph.errors import InputError, did_you_mean
 
 
@@ -28,6 +28,12 @@ def open_data(wanted: Sequence[str], folder: Path | None = None) -> Clips:
 
 def _open(name: str, folder: Path | None, several: bool) -> Clips:
     if name in SETS:
+        missing = [row["name"] for row in plan([name], folder) if not row["ready"]]
+        if missing:
+            raise InputError(
+                f"{', '.join(missing)} of {name} is not in {folder or data_folder()}: "
+                f"run `sonograph data get {name}`"
+            )
         return open_sets([name], folder)
     if name in CORPORA:
         return open_corpus(name, folder)
