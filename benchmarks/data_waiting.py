@@ -3,27 +3,29 @@
 Trains an SSAST preset for some steps on a folder of real sounds, with batches read ahead by worker
 processes and, for comparison, read when they are asked for. Goal: waiting < 5 % with workers.
 
-    python benchmarks/data_waiting.py sonograph-data --preset ssast-demo --steps 60 --workers 1
+    python -m benchmarks.data_waiting [FOLDER]
 """
 
 from __future__ import annotations
 
-import argparse
 import json
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
-from sonograph.data.loader import Batches
 from torch import nn
 
+from benchmarks.timing import figure, show
 from sonograph import registry
 from sonograph.audio.feature_spec import Frontend
 from sonograph.data.clips import Clips
+from sonograph.data.loader import Batches
 from sonograph.systems.represent.ssast import Pretraining
 from sonograph.train.trainer import TrainConfig, Trainer
 
+SYSTEM = "sonograph"
 GOAL = 0.05
 
 
@@ -62,25 +64,20 @@ def measure(
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="sounds: any folder that Clips.open can open")
-    parser.add_argument("--preset", default="ssast-demo")
-    parser.add_argument("--steps", type=int, default=60)
-    parser.add_argument("--workers", type=int, default=1)
-    given = parser.parse_args()
-    clips = Clips.open(given.folder)
-    sides = [measure(clips, given.preset, given.steps, n) for n in (given.workers, 0)]
-    result = {
-        "benchmark": "data_waiting",
-        "preset": given.preset,
-        "clips": len(clips),
-        "sides": sides,
-        "goal": GOAL,
-        "reached": sides[0]["waiting_share"] < GOAL,
-    }
-    print(json.dumps(result, indent=1))
+def main(folder: str = "", preset: str = "ssast-demo", steps: int = 60) -> list[dict[str, Any]]:
+    """Share of waiting with one worker and with none; the fetched set `mini` if no folder."""
+    from sonograph.data.corpora import open_sets
+
+    clips = Clips.open(Path(folder)) if folder else open_sets(["mini"])
+    rows = []
+    for workers in (1, 0):
+        found = measure(clips, preset, steps, workers)
+        words = f"{preset}, {workers or 'no'} worker"
+        share = figure(f"waiting for data, {words}", 100 * found["waiting_share"], "%")
+        rows.append(share | {"at_most": 100 * GOAL} if workers else share)
+        rows.append(figure(f"clips a second, {words}", found["clips_per_s"], ""))
+    return rows
 
 
 if __name__ == "__main__":
-    main()
+    show(main(sys.argv[1] if sys.argv[1:] else ""))

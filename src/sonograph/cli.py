@@ -49,7 +49,17 @@ def usage() -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb; the exit code."""
+    """Run what was asked for; the exit code."""
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # the reader of our output (head, less) has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] in ("-h", "--help", "help"):
         print(usage())
@@ -66,17 +76,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     try:
         module = importlib.import_module(f"sonograph.verbs.{verb}")
-        code = module.run(_parse(module.Args, verb, rest))
-        sys.stdout.flush()
-        return int(code or 0)
+        return int(module.run(_parse(module.Args, verb, rest)) or 0)
     except InputError as error:
         return _fail(str(error))
     except KeyboardInterrupt as stop:
         print(f"sonograph: {stop}" if str(stop) else "sonograph: stopped", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of our output (head, less) has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except MemoryError:
         return _fail("out of memory: use shorter sounds, a smaller --batch or a smaller model")
 

@@ -24,11 +24,14 @@ class Line:
         self.title = title
         self.began = time.monotonic()
         self.last = 0.0
+        self.first: float | None = None  # what was done before, where a run goes on
         self.live = sys.stderr.isatty()
 
     def __call__(self, done: float, total: float | None, note: str = "") -> None:
         now = time.monotonic()
         finished = total is not None and done >= total
+        if self.first is None:
+            self.first = 0.0 if finished else done
         if not finished and now - self.last < (0.1 if self.live else 10):
             return
         self.last = now
@@ -38,8 +41,8 @@ class Line:
             parts.append(f"{100 * done / total:3.0f} %")
         if note:
             parts.append(note)
-        if total and 0 < done < total:
-            parts.append(f"{clock(spent * (total - done) / done)} left")
+        if total and self.first < done < total:
+            parts.append(f"{clock(spent * (total - done) / (done - self.first))} left")
         elif finished:
             parts.append(f"took {clock(spent)}")
         text = " · ".join(parts)

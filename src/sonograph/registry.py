@@ -52,6 +52,24 @@ class Preset:
     note: str = ""
 
 
+@dataclass(frozen=True)
+class About:
+    """What a system's module says of itself as `ABOUT`; its page and its evidence start here."""
+
+    summary: str  # one line: what it does
+    use: tuple[str, ...]  # when to take it
+    avoid: tuple[str, ...]  # when not, and what instead
+    paper: str  # authors, venue, year
+    figures: tuple[str, ...]  # published results, a line each
+    code_licence: str  # of the official code; ours is Apache-2.0
+    weights_licence: str  # of the published weights
+    deviations: tuple[str, ...]  # from the paper, ours
+    faults: tuple[str, ...]  # of the official code, not repeated here
+    verbs: tuple[str, ...]  # that do its job on any file
+    golden: tuple[str, ...]  # systems named by the golden cases that belong to it
+    checks: tuple[str, ...]  # test files that compare it with independent implementations
+
+
 _presets: dict[str, Preset] = {}
 
 

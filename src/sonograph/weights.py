@@ -123,11 +123,6 @@ def build(described: Mapping[str, Any]) -> nn.Module:
     if kind == "classifier":
         encoder = build(described["encoder"])
         return Classifier(encoder, described["labels"], described["pool"])  # type: ignore[arg-type]
-    if kind == "lowrank":
-        from sonograph.nn.lowrank import add_lowrank
-
-        model = build(described["model"])
-        return add_lowrank(model, described["rank"], described["alpha"], described["where"])
     raise InputError(f"a model of kind {kind!r} is not known: update sonograph")
 
 

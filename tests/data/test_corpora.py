@@ -182,12 +182,49 @@ def test_asterisk_prompts_are_decoded_and_labelled(shelf, tmp_path):
         "tt": None,
         "for": "Pour",
     }
-    assert clips["digits/7"].labels == {"number": "7", "digit": "7", "language": "fr"}
+    assert clips["digits/7"].labels == {
+        **{"number": "7", "digit": "7", "language": "fr", "prompt": "number"}
+    }
     assert clips["letters/b"].labels == {"letter": "b"}
     assert clips["hello"].speaker == "june"
     decoder = pytest.importorskip("G722").G722(RATE, 64_000)
     decoded = np.asarray(decoder.decode(made_bytes(made, root)), np.int16)
     assert np.array_equal(np.round(clips["hello"].read() * 32768).astype(np.int16), decoded)
+
+
+def test_kinds_of_prompt():
+    kinds = {
+        ("digits/7", "seven"): "number",
+        ("digits/h-30", "thirtieth"): "number",
+        ("digits/1F", "una"): "number",
+        ("digits/h-million", "millionth"): "number",
+        ("digits/mon-11", "December"): "date",
+        ("digits/today", "today"): "date",
+        ("digits/oclock", "o'clock"): None,
+        ("letters/q", "q"): "letter",
+        ("letters/zed", "zed"): "letter",
+        ("letters/ascii58", "colon"): "sign",
+        ("letters/dash", "dash"): "sign",
+        ("phonetic/9_p", "niner"): "spelling",
+        ("vm-INBOX", "new"): "phrase",
+        ("followme/call-from", "incoming call from"): "sentence",
+    }
+    found = {key: openers._kind_of_prompt(*key).get("prompt") for key in kinds}
+    assert found == kinds
+
+
+def test_a_folder_by_older_rules_is_told_and_prepared_again(shelf, tmp_path):
+    made, asked = shelf
+    made["minetest-data"] = deb({f"{EFFECTS}/doors_a.ogg": sound(1)})
+    get(["minetest"], tmp_path)
+    path = tmp_path / "minetest/source.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"edition": 0}))
+    assert not is_ready("minetest", tmp_path)
+    with pytest.raises(InputError, match="prepared by another version: run `sonograph data get"):
+        open_corpus("minetest", tmp_path)
+    get(["minetest"], tmp_path)
+    assert is_ready("minetest", tmp_path)
+    assert asked["minetest-data"] == 2
 
 
 def made_bytes(made, root) -> bytes:
@@ -262,6 +299,7 @@ MEASURED = {
     "ufoai": (347, 28.0, 0),
     "minetest": (109, 2.2, 0),
     "asterisk-moh": (5, 18.4, 0),
+    "timgm6mb": (271, 5.7, 0),
 }
 
 
@@ -286,6 +324,14 @@ def test_real_gcin_has_every_shared_syllable_from_both_speakers():
     assert Counter(clip.speaker for clip in clips) == {"gcin-3": 1200, "gcin-5": 1158}
     assert len(clips.classes("word")) == 1200
     assert clips.classes("tone") == ["1", "2", "3", "4", "neutral"]
+
+
+def test_real_prompts_have_every_kind():
+    clips = present("asterisk-en").labelled("prompt")
+    assert Counter(clip.labels["prompt"] for clip in clips) == {
+        **{"number": 63, "date": 22, "letter": 27, "sign": 34, "spelling": 27},
+        **{"phrase": 99, "sentence": 270},
+    }
 
 
 def test_real_stems_are_aligned():

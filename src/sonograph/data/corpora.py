@@ -19,6 +19,7 @@ from sonograph.data.archives import staged, unpack
 from sonograph.data.clips import Clip, Clips
 from sonograph.data.fetch import Download, Package, download
 from sonograph.data.g722 import decode_folder
+from sonograph.data.soundfont import write_notes
 from sonograph.errors import InputError, did_you_mean
 from sonograph.progress import Progress, silent
 
@@ -31,6 +32,8 @@ class Corpus:
 
     `megabytes` is the size of the download. `inner` names an archive inside a package that is
     unpacked too. `needs` says in words why there are no clips to open, where there are none.
+    `edition` counts the rules by which its clips are made and labelled: a folder that was prepared
+    by older ones is prepared again.
     """
 
     name: str
@@ -41,6 +44,7 @@ class Corpus:
     open: Callable[[Path], list[Clip]] = openers.no_clips
     inner: str | None = None
     needs: str = ""
+    edition: int = 1
 
 
 def _asterisk(language: str, megabytes: float, licence: str, what: str) -> Corpus:
@@ -56,6 +60,7 @@ def _asterisk(language: str, megabytes: float, licence: str, what: str) -> Corpu
             Package("debian", base, (f"usr/share/doc/{base}/core-sounds-{language}.txt.gz",)),
         ),
         openers.asterisk,
+        edition=2,
     )
 
 
@@ -130,11 +135,12 @@ CORPORA = {
         ),
         Corpus(
             "timgm6mb",
-            "General MIDI sound font, 521 samples, 137 presets (renders scores)",
+            "General MIDI sound bank: 271 notes of 136 instruments and drum kits, 6 min",
             "GPL-2",
             5.4,
             (Package("debian", "timgm6mb-soundfont", ("usr/share/sounds/sf2/*.sf2",)),),
-            needs="it is a sound font: files_of('timgm6mb', '*.sf2') gives its path",
+            openers.sound_fonts,
+            edition=2,
         ),
         Corpus(
             "asterisk-moh",
@@ -236,7 +242,9 @@ def plan(wanted: Sequence[str], folder: Path | None = None) -> list[dict[str, An
 
 def is_ready(name: str, folder: Path | None = None) -> bool:
     """Whether a corpus lies there whole, prepared by this version's rules."""
-    return _source(name, folder or data_folder()).get("format") == FORMAT
+    source = _source(name, folder or data_folder())
+    current = source.get("edition", 1) == CORPORA[name].edition
+    return source.get("format") == FORMAT and current
 
 
 def _source(name: str, folder: Path) -> dict[str, Any]:
@@ -293,6 +301,7 @@ def _prepare(corpus: Corpus, root: Path) -> None:
                 unpack(files / corpus.inner, files)
                 (files / corpus.inner).unlink()
             decode_folder(files)
+            write_notes(files)
             _attribution(corpus, got, files, place / "ATTRIBUTION")
             clips = [
                 dataclasses.replace(
@@ -323,6 +332,7 @@ def _manifest(corpus: Corpus, got: list[Download], clips: list[Clip]) -> str:
         json.dumps(
             {
                 "format": FORMAT,
+                "edition": corpus.edition,
                 "name": corpus.name,
                 "what": corpus.what,
                 "licence": corpus.licence,
@@ -372,7 +382,7 @@ def open_corpus(name: str, folder: Path | None = None) -> Clips:
     clips: list[Clip] = []
     for one in names_of([name]):
         if not is_ready(one, root):
-            raise InputError(f"{one} is not in {root}: run `sonograph data get {name}`")
+            raise _not_there(one, root, name)
         clips += Clips.from_jsonl(root / one / "clips.jsonl")
     if not clips:
         needs = CORPORA[name].needs if name in CORPORA else ""
@@ -380,12 +390,18 @@ def open_corpus(name: str, folder: Path | None = None) -> Clips:
     return Clips(clips)
 
 
+def _not_there(name: str, root: Path, wanted: str) -> InputError:
+    old = bool(_source(name, root))
+    what = f"in {root} was prepared by another version" if old else f"is not in {root}"
+    return InputError(f"{name} {what}: run `sonograph data get {wanted}`")
+
+
 def files_of(name: str, pattern: str = "*", folder: Path | None = None) -> list[Path]:
     """The unpacked files of a corpus that match a pattern: a sound font, a table."""
     root = folder or data_folder()
     if name not in CORPORA or not is_ready(name, root):
         names_of([name])
-        raise InputError(f"{name} is not in {root}: run `sonograph data get {name}`")
+        raise _not_there(name, root, name)
     return sorted(path for path in (root / name / "files").rglob(pattern) if path.is_file())
 
 

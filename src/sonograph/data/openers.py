@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sonograph.audio.io import info
+from sonograph.data import soundfont
 from sonograph.data.clips import Clip
 from sonograph.errors import InputError
 
@@ -40,14 +41,27 @@ MINETEST_EFFECTS = (  # the first pattern in a name; words as in ufoai's folders
     ("^env_sounds_lava", "lava"),
     ("^carts", "carts"),
 )
+LEAST_OF_FAMILY = 12  # clips of a class of `instrument`
+PROMPTS = (  # the first pattern that a prompt's id matches; what matches none goes by its words
+    (r"digits/(h-)?(\d+[A-Za-z]?|hundreds?|thousands?|[mb]illions?)", "number"),
+    (r"digits/(day-\d|mon-\d+|today|tomorrow|yesterday)", "date"),
+    (r"letters/([a-z]|zed)", "letter"),
+    (r"letters/.*", "sign"),
+    (r"phonetic/\w_p", "spelling"),
+)
 TONES = {"": "1", "1": "neutral", "2": "2", "3": "3", "4": "4"}  # as typed on a Zhuyin keyboard
 
 
 def asterisk(folder: Path) -> list[Clip]:
-    """Telephone prompts with text; tasks `language`, `digit`, `number`, `letter`, `spelling`.
+    """Telephone prompts; tasks `language`, `prompt`, `digit`, `number`, `letter`, `spelling`.
 
     A digit is one of 0-9 by prompt id, a number any whole number, a letter one of a-z, a spelling
     the word of the radio alphabet. Silence and beeps have no text. Every prompt is a group.
+
+    `prompt` is the kind of what is said, of prompts with text: a number (cardinal or ordinal), a
+    date (a day, a month, today), a letter of the alphabet, the name of a sign (comma, star), a
+    spelling (a word of the radio alphabet), a phrase (another prompt of one or two words) or a
+    sentence (another of three or more). The words between numbers ("o'clock", "A.M.") are none.
     """
     clips = []
     for language, (voice, speaker) in ASTERISK_VOICES.items():
@@ -62,6 +76,7 @@ def asterisk(folder: Path) -> list[Clip]:
             text = texts.get(name)
             if text:
                 labels["language"] = language
+                labels |= _kind_of_prompt(name, text)
             clips.append(
                 dataclasses.replace(
                     measure(path),
@@ -99,6 +114,15 @@ def _prompt_labels(name: str) -> dict[str, str]:
     if place == "phonetic" and re.fullmatch("[a-z]_p", word):
         return {"spelling": word[0]}
     return {}
+
+
+def _kind_of_prompt(name: str, text: str) -> dict[str, str]:
+    for pattern, kind in PROMPTS:
+        if re.fullmatch(pattern, name):
+            return {"prompt": kind}
+    if name.startswith(("digits/", "letters/", "phonetic/")):
+        return {}
+    return {"prompt": "sentence" if len(text.split()) > 2 else "phrase"}
 
 
 def asterisk_music(folder: Path) -> list[Clip]:
@@ -207,8 +231,40 @@ def minetest(folder: Path) -> list[Clip]:
     return clips
 
 
+def sound_fonts(folder: Path) -> list[Clip]:
+    """Notes of the instruments of a General MIDI bank; task `instrument` is the family.
+
+    A clip is one recorded sample, up to 1.3 s: where it is shorter and has a loop, the loop repeats
+    as in a player and the clip is marked synthetic. The group is the instrument (all notes, sides
+    and layers of the presets that play the sample; each drum alone), so that a test asks for the
+    family of an instrument not heard before, not for other notes of one heard. A sample that as
+    many presets of another family play has no label, nor have families of fewer than 12 clips.
+    """
+    clips = []
+    for path in sorted(folder.rglob("*.sf2")):
+        found = [
+            (note, sample)
+            for index, sample in enumerate(soundfont.read_soundfont(path).samples)
+            if (note := soundfont.note_path(path, index, sample)).is_file()
+        ]
+        families = [sample.family for _, sample in found]
+        names = soundfont.instruments([sample for _, sample in found])
+        for (note, sample), family, name in zip(found, families, names):
+            labels = {"instrument": family} if families.count(family) >= LEAST_OF_FAMILY else {}
+            clips.append(
+                dataclasses.replace(
+                    measure(note),
+                    id=note.stem,
+                    labels={task: label for task, label in labels.items() if label},
+                    group=f"{path.stem}/{name}",
+                    synthetic=sample.sustained,
+                )
+            )
+    return clips
+
+
 def no_clips(folder: Path) -> list[Clip]:
-    """A corpus of files that are no recordings of clips: a sound font, tables of series."""
+    """A corpus of files that are no recordings of clips: tables of series."""
     return []
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
 from sonograph.audio.feature_spec import Frontend
@@ -36,9 +37,10 @@ def embed(
 ) -> Embedding:
     """One vector for each sound, of any length, rate and channel count, in bounded memory.
 
-    pool: "statistics" is mean and standard deviation of all tokens of a sound, 2 x width values;
-    "mean" the mean alone. Sounds are mixed to mono and cut into windows of the model's length;
-    the vector of a long sound is that of all its windows' tokens together.
+    pool: "statistics" is mean and standard deviation over time of each frequency row of the
+    token grid, 2 x rows x width values; "mean" the mean of all tokens, width values. Sounds are
+    mixed to mono and cut into windows of the model's length; the vector of a long sound is that of
+    all its windows' tokens together.
     """
     several = [sounds] if isinstance(sounds, str) or not isinstance(sounds, Sequence) else sounds
     if not several:
@@ -61,7 +63,7 @@ def _vector(
     frontend = Frontend(encoder.spec)
     frames = encoder.config.frames
     total = seconds_of(sound) if progress is not silent else 0.0
-    sums = Moments(encoder.width)
+    sums = Moments(encoder.grid[0], encoder.width)
     for group in window_batches(sound, encoder.spec, frames, frames, batch):
         features = frontend(group.waveform, group.lengths)
         sums.add(encoder(features.values, features.lengths))
@@ -70,33 +72,37 @@ def _vector(
 
 
 class Moments:
-    """Sums over tokens, from which mean and standard deviation come however many there were."""
+    """Sums over time, from which mean and standard deviation come however long a sound was.
 
-    def __init__(self, width: int):
+    Each frequency row of the token grid has its own: what is high and what is low stays apart.
+    """
+
+    def __init__(self, rows: int, width: int):
         self.count = 0.0
-        self.first = torch.zeros(width, dtype=torch.float64)
-        self.second = torch.zeros(width, dtype=torch.float64)
+        self.first = torch.zeros(rows, width, dtype=torch.float64)
+        self.second = torch.zeros(rows, width, dtype=torch.float64)
 
     def add(self, tokens: Tokens) -> None:
-        values: Tensor = tokens.values.double().flatten(0, 1)
+        values: Tensor = rearrange(tokens.values.double(), "b (f t) d -> b f t d", f=tokens.grid[0])
+        weight = torch.ones_like(values[..., :1])
         if tokens.mask is not None:
-            values = values[tokens.mask.flatten()]
-        self.count += len(values)
-        self.first += values.sum(0).cpu()
-        self.second += values.square().sum(0).cpu()
+            weight = rearrange(tokens.mask.double(), "b (f t) -> b f t 1", f=tokens.grid[0])
+        self.count += float(weight[:, 0].sum())
+        self.first += (values * weight).sum((0, 2)).cpu()
+        self.second += (values.square() * weight).sum((0, 2)).cpu()
 
     def vector(self, pool: Pool) -> np.ndarray:
         mean = self.first / self.count
         if pool == "mean":
-            return mean.float().numpy()
+            return mean.mean(0).float().numpy()
         spread = (self.second / self.count - mean.square()).clamp(min=0).sqrt()
-        return torch.cat([mean, spread]).float().numpy()
+        return torch.cat([mean.flatten(), spread.flatten()]).float().numpy()
 
 
-def _part(progress: Progress, number: int, count: int, note: str) -> Progress:
+def _part(progress: Progress, number: int, count: int, sound: str) -> Progress:
     """The progress of one sound as part of all of them."""
 
-    def tell(done: float, total: float | None, note: str = note) -> None:
-        progress(number + min(1.0, done / total) if total else number, count, note)
+    def tell(done: float, total: float | None, note: str = "") -> None:
+        progress(number + min(1.0, done / total) if total else number, count, sound)
 
     return tell

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from sonograph.report.content import Arm, Costs, Curves, EmbeddingMap, Series, TaskResult
+from sonograph.report.content import Arm, Costs, Curves, EmbeddingMap, TaskResult
 from sonograph.report.markup import Markup, join, tag
-from sonograph.report.numbers import GAP, counted, duration, number, percent
+from sonograph.report.numbers import GAP, MINUS, counted, duration, number, percent
 from sonograph.report.sound import wav_uri
 
 COLOURS = 8  # .c0 to .c7 in style.css, told apart by colour-blind readers too
@@ -29,14 +29,16 @@ MAP_CLIPS, MAP_CLIP_S, MAP_RATE_HZ = 60, 1.0, 8000  # at most 1.3 MB of page
 UNITS = {
     "accuracy": ("Right answers", "higher is better"),
     "loss": ("Loss", "lower is better"),
-    "mse": ("Squared error of the painted patches", "lower is better"),
+    "mse": ("Painting error", "lower is better"),
     "clips/s": ("Speed", "clips per second"),
 }
 
 
 def shape_defs() -> Markup:
     """The marks of the maps and legends, defined once a page."""
-    symbols = [tag("path", {"id": f"mark-{i}", "d": d}) for i, d in enumerate(SHAPES)]
+    symbols = [
+        tag("path", {"id": f"mark-{i}", "class": "mark", "d": d}) for i, d in enumerate(SHAPES)
+    ]
     hidden = {"class": "defs", "width": "0", "height": "0", "aria-hidden": "true"}
     return tag("svg", hidden, tag("defs", None, *symbols))
 
@@ -102,9 +104,8 @@ def _line_chart(curves: Curves, unit: str) -> Markup:
     data = json.dumps(
         {"x": [round(float(x), 4) for x in along], "at": [number(s, 6) for s in at], "y": texts}
     )
-    axis = [
-        tag("span", {"style": f"top:{100 * height(tick):.2f}%"}, show(tick)) for tick in ticks
-    ]
+    write = show if unit == "accuracy" else lambda value: f"{value:.6g}".replace("-", MINUS)
+    axis = [tag("span", {"style": f"top:{100 * height(tick):.2f}%"}, write(tick)) for tick in ticks]
     view = {"viewBox": "0 0 1000 1000", "preserveAspectRatio": "none", "aria-hidden": "true"}
     return tag(
         "figure",
@@ -198,7 +199,7 @@ def whisker(arm: Arm, chance: float, kind: str) -> Markup:
     parts = [upright(tick, "grid") for tick in (0.0, 0.25, 0.5, 0.75, 1.0)]
     parts.append(upright(chance, "chance"))
     for value in arm.accuracies:
-        parts.append(tag("circle", {"class": "seed", "cx": at(value), "cy": "20", "r": "2.5"}))
+        parts.append(tag("circle", {"class": "seed", "cx": at(value), "cy": "20", "r": "3"}))
     span = {"class": "span", "x1": at(arm.low), "x2": at(arm.high), "y1": "20", "y2": "20"}
     parts.append(tag("line", span))
     parts.append(tag("circle", {"class": "mean", "cx": at(arm.mean), "cy": "20", "r": "5"}))
@@ -212,7 +213,8 @@ def confusion(task: TaskResult) -> Markup:
     assert task.confusion is not None
     counts = np.asarray(task.confusion)
     names = list(task.classes)
-    wide = len(names) > 5 or max(map(len, names), default=0) > 9
+    longest = max(map(len, names), default=0)
+    wide = longest > 9 or (len(names) > 5 and longest > 3)
     head = [tag("th", {"class": "corner", "scope": "col"}, "true ↓ · answer →")]
     head += [tag("th", {"scope": "col"}, tag("span", None, name)) for name in names]
     rows = [tag("tr", None, *head)]
@@ -224,7 +226,7 @@ def confusion(task: TaskResult) -> Markup:
             share = count / total if total else 0.0
             kind = "right" if i == j else "wrong"
             attributes = {
-                "class": f"{kind} deep" if share > 0.5 else kind,
+                "class": f"{kind} deep" if share > 0.62 else kind,
                 "style": f"--share:{share:.3f}" if count else None,
                 "tabindex": "0" if i == j == 0 else "-1",
             }
@@ -251,14 +253,18 @@ def confusion(task: TaskResult) -> Markup:
     return tag(
         "figure",
         {"class": "mixups"},
-        tag("figcaption", None, words),
+        tag(
+            "figcaption",
+            None,
+            tag("p", None, words),
+            tag("p", {"class": "readout", "aria-live": "polite"}, "Point at a cell to read it."),
+        ),
         tag("div", scroll, table),
-        tag("p", {"class": "readout", "aria-live": "polite"}, "Point at a cell to read it."),
     )
 
 
 def scatter(map_: EmbeddingMap) -> Markup:
-    """Every clip as a mark; names on hover or with the arrow keys, classes switched by the legend."""
+    """Every clip as a mark, named on hover or with arrow keys; the legend switches classes."""
     places = np.nan_to_num(np.asarray(map_.points, float).reshape(-1, 2))
     names = sorted(set(map_.labels))
     shown = np.arange(len(places))
@@ -352,8 +358,8 @@ def whisker_axis(chance: float) -> Markup:
         tag("span", {"style": f"left:{share}%"}, f"{share}{GAP}%" if share == 100 else str(share))
         for share in (0, 25, 50, 75, 100)
     ]
-    words = f"dashed: guessing, {percent(chance, 1 if chance < 0.095 else 0)}"
+    words = percent(chance, 1 if chance < 0.095 else 0)
     return join(
-        tag("span", {"class": "said"}, "right answers on unheard clips ", tag("em", None, words)),
+        tag("span", {"class": "said"}, f"right answers; dashed: guessing, {words}"),
         tag("span", {"class": "ticks", "aria-hidden": "true"}, *ticks),
     )

@@ -42,7 +42,9 @@ class Example:
         if np.ndim(self.samples) != 1 or self.rate_hz <= 0 or self.frame_rate_hz <= 0:
             raise InputError(f"{where}: give mono samples of shape (n,) and rates above 0")
         if np.ndim(self.features) != 2 or 0 in np.shape(self.features):
-            raise InputError(f"{where}: features have shape {np.shape(self.features)}: (bins, frames)")
+            raise InputError(
+                f"{where}: features are {np.shape(self.features)}: give (bins, frames)"
+            )
         if np.shape(self.reconstruction) != np.shape(self.features):
             raise InputError(
                 f"{where}: the reconstruction has shape {np.shape(self.reconstruction)}, "
@@ -212,6 +214,8 @@ class Command:
 @dataclass(frozen=True)
 class Report:
     """Everything one page shows; a part that is empty leaves its section out.
+
+    The page keeps itself small: it shows the first 10 examples, 3 s of each, and 2000 points.
 
     facts: (value, what it counts) pairs for the strip under the headline, for instance
     ("1.4 h", "of unlabelled sound"). limits: sentences about what the numbers cannot tell.

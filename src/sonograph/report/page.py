@@ -34,11 +34,11 @@ from sonograph.report.content import (
 from sonograph.report.markup import Markup, join, tag
 from sonograph.report.numbers import GAP, amount, counted, duration, memory, number, percent
 from sonograph.report.sound import wav_uri
-from sonograph.report.verdict import difference, headline, sentence
+from sonograph.report.verdict import difference, headline, pair, sentence
 
 LONGEST_S = 3.0  # of an example that is heard and seen
 TOP_RATE_HZ = 16_000
-MOST_EXAMPLES = 12  # 12 sounds of 3 s are 1.5 MB of page, their 36 pictures about as much
+MOST_EXAMPLES = 10  # 10 sounds of 3 s are 1.3 MB of page, their 30 pictures about as much
 HERE = Path(__file__).parent
 
 
@@ -147,16 +147,15 @@ def _examples(examples: Sequence[Example]) -> Markup:
         "p",
         {"class": "intro"},
         "Each picture is a sound: time runs to the right, pitch upwards, and lighter means louder. "
-        "Most of it is hidden from the model, which paints what it thinks is missing. Play a sound "
-        "and follow the line; click a picture to jump.",
+        "Much of it is hidden from the model, which paints what it thinks is missing: an error of "
+        "0 would be perfect, 1 is what one flat shade would reach. Play a sound and follow the "
+        "line; click a picture to jump.",
     )
     return join(intro, *map(_example, examples[:MOST_EXAMPLES]))
 
 
 def _example(example: Example) -> Markup:
-    frames = min(
-        np.shape(example.features)[1], max(1, int(LONGEST_S * example.frame_rate_hz))
-    )
+    frames = min(np.shape(example.features)[1], max(1, int(LONGEST_S * example.frame_rate_hz)))
     seconds = frames / example.frame_rate_hz
     features = np.asarray(example.features, np.float32)
     mask = picture.spread(example.hidden, example.patch, (features.shape[0], features.shape[1]))
@@ -177,8 +176,12 @@ def _example(example: Example) -> Markup:
             picture.spectrogram(features, levels, mask),
             [],
         ),
-        _panel("What it painted", _error(features, painted, mask),
-               picture.spectrogram(painted, levels), []),
+        _panel(
+            "What it painted",
+            _error(features, painted, mask),
+            picture.spectrogram(painted, levels),
+            [],
+        ),
     ]
     labels = [
         tag("li", None, tag("span", None, task), " ", name) for task, name in example.labels.items()
@@ -190,7 +193,12 @@ def _example(example: Example) -> Markup:
         tag("audio", {"src": sound, "preload": "metadata", "controls": True}),
         tag(
             "button",
-            {"type": "button", "class": "play", "aria-label": f"Play {example.title}", "hidden": True},
+            {
+                "type": "button",
+                "class": "play",
+                "aria-label": f"Play {example.title}",
+                "hidden": True,
+            },
             tag("span", {"aria-hidden": "true"}),
         ),
         tag(
@@ -242,7 +250,7 @@ def _error(features: np.ndarray, painted: np.ndarray, mask: np.ndarray) -> str:
     if spread < 1e-6:
         return ""
     off = float(np.sqrt(np.mean((painted[mask] - true) ** 2)))
-    return f"error {number(off / spread, 2)} (0 perfect, 1 one flat shade)"
+    return f"error {number(off / spread, 2)}"
 
 
 def _tasks(tasks: Sequence[TaskResult]) -> Markup:
@@ -266,8 +274,8 @@ def _task(task: TaskResult) -> Markup:
     )
     heads = [
         tag("th", {"scope": "col"}, "way of learning"),
-        tag("th", {"scope": "col", "class": "axis"}, whisker_axis(task.chance)),
         tag("th", {"scope": "col", "class": "n"}, "mean"),
+        tag("th", {"scope": "col", "class": "axis"}, whisker_axis(task.chance)),
         tag("th", {"scope": "col", "class": "n"}, "interval"),
         tag("th", {"scope": "col", "class": "n"}, "trained numbers"),
         tag("th", {"scope": "col", "class": "n"}, "time a run"),
@@ -284,11 +292,15 @@ def _task(task: TaskResult) -> Markup:
                 "tr",
                 None,
                 tag("th", {"scope": "row"}, arm.name, tag("small", None, arm.what)),
-                tag("td", {"class": "axis"}, whisker(arm, task.chance, kind)),
                 tag("td", {"class": "n"}, tag("b", None, mean) if arm.mean == best else mean),
+                tag("td", {"class": "axis"}, whisker(arm, task.chance, kind)),
                 tag("td", {"class": "n"}, f"{100 * arm.low:.1f} – {percent(arm.high, 1)}"),
-                tag("td", {"class": "n"}, amount(arm.trained_parameters),
-                    tag("small", None, f"{share} of {amount(arm.total_parameters)}")),
+                tag(
+                    "td",
+                    {"class": "n"},
+                    amount(arm.trained_parameters),
+                    tag("small", None, f"{share} of {amount(arm.total_parameters)}"),
+                ),
                 tag("td", {"class": "n"}, duration(arm.seconds)),
             )
         )
@@ -309,7 +321,7 @@ def _task(task: TaskResult) -> Markup:
             confusion(task),
         )
     found = difference(task)
-    verdict = tag("p", {"class": "verdict"}, sentence(found)) if found else ""
+    verdict = tag("p", {"class": "verdict"}, pair(found)) if found else ""
     return tag(
         "article",
         {"class": "task"},
@@ -333,15 +345,11 @@ def _map(map_: EmbeddingMap | None) -> Markup:
     return join(tag("p", {"class": "intro"}, words + end), scatter(map_))
 
 
-def _training(
-    pretraining: Curves | None, adaptation: Sequence[Curves]
-) -> Markup:
-    blocks = []
-    for curves in [*([pretraining] if pretraining else []), *adaptation]:
-        if curves.series and len(curves.steps):
-            heading = tag("h3", None, curves.name), tag("p", {"class": "question"}, curves.what)
-            blocks.append(tag("article", {"class": "curves"}, *heading, curve_charts(curves)))
-    if not blocks:
+def _training(pretraining: Curves | None, adaptation: Sequence[Curves]) -> Markup:
+    first = _curves(pretraining) if pretraining else Markup()
+    rest = [block for curves in adaptation if (block := _curves(curves))]
+    blocks = [first, tag("div", {"class": "abreast"}, *rest) if rest else ""]
+    if not any(blocks):
         return Markup()
     intro = (
         "Training runs from left to right. A strong line is the running mean of the faint one "
@@ -349,6 +357,16 @@ def _training(
         "Point at a chart to read its values."
     )
     return join(tag("p", {"class": "intro"}, intro), *blocks)
+
+
+def _curves(curves: Curves) -> Markup:
+    if not curves.series or not len(curves.steps):
+        return Markup()
+    words = join(
+        tag("h3", None, curves.name),
+        tag("p", {"class": "question"}, curves.what) if curves.what else "",
+    )
+    return tag("article", {"class": "curves"}, tag("div", None, words), curve_charts(curves))
 
 
 def _costs(costs: Costs | None) -> Markup:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from sonograph.audio.feature_spec import FeatureSpec
 from sonograph.errors import missing_extra
+
+if TYPE_CHECKING:
+    from sonograph.audio.feature_spec import FeatureSpec
 
 SHADES = 255  # the last palette entry is transparent: what the model could not see
 

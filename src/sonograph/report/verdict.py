@@ -37,7 +37,10 @@ def student_t(degrees: int) -> float:
     if degrees <= len(T_975):
         return T_975[degrees - 1]
     z = 1.959964
-    return z + (z**3 + z) / (4 * degrees) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * degrees**2)
+    first = (z**3 + z) / 4
+    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
+    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
+    return z + first / degrees + second / degrees**2 + third / degrees**3
 
 
 def difference(task: TaskResult) -> Difference | None:
@@ -91,23 +94,29 @@ def points(share: float) -> str:
     return f"{sign}{abs(100 * share):.1f}"
 
 
-def sentence(found: Difference) -> str:
-    """One task in words, with its numbers."""
-    assert found.task.compare is not None
-    with_it, without = (found.task.arm(name) for name in found.task.compare)
-    reached = (
-        f"{percent(with_it.mean)} right with pre-training, {percent(without.mean)} from scratch "
-        f"(guessing: {percent(found.task.chance)})."
-    )
+def gain(found: Difference) -> str:
+    """The difference, its interval, and what they mean."""
     if found.outcome == "one seed":
-        return f"{reached} One seed cannot tell an effect from luck."
-    interval = (
-        f"{points(found.mean)}{GAP}points, 95{GAP}% interval {points(found.low)} "
-        f"to {points(found.high)}"
-    )
+        return f"{points(found.mean)}{GAP}points; one seed cannot tell an effect from luck"
     meaning = {
         "better": "clearly better",
         "worse": "clearly worse",
         "unclear": "no clear difference",
     }[found.outcome]
-    return f"{reached} {interval}: {meaning}."
+    interval = f"95{GAP}% interval {points(found.low)} to {points(found.high)}"
+    return f"{points(found.mean)}{GAP}points, {interval}: {meaning}"
+
+
+def sentence(found: Difference) -> str:
+    """One task in words, with its numbers."""
+    with_it, without = (found.task.arm(name) for name in found.task.compare or ())
+    return (
+        f"{percent(with_it.mean)} right with pre-training, {percent(without.mean)} from scratch "
+        f"(guessing: {percent(found.task.chance)}). {gain(found)}."
+    )
+
+
+def pair(found: Difference) -> str:
+    """The two arms that were compared, by name, and the difference."""
+    with_it, without = found.task.compare or ("", "")
+    return f"{with_it} against {without}: {gain(found)}."

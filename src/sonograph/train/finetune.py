@@ -10,7 +10,7 @@ import dataclasses
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from sonograph.data.loader import Pass
 from sonograph.errors import InputError
 from sonograph.nn.encoder import Encoder
 from sonograph.nn.heads import Classifier
-from sonograph.nn.lowrank import ATTENTION
+from sonograph.nn.lowrank import ATTENTION, merge_lowrank
 from sonograph.progress import Progress, silent
 from sonograph.train.adapt import adapt, trainable_parameters
 from sonograph.train.trainer import TrainConfig, Trainer
@@ -196,27 +196,24 @@ def finetune(
     """Put a head on an encoder, teach it, measure it, and leave a folder that loads like any model.
 
     The encoder is changed in place; give a copy to keep it. Started again on the same folder it
-    goes on, or returns what is there.
+    goes on, or returns what is there. Low-rank deltas are merged into the model that is left.
     """
     torch.manual_seed(config.train.seed)
     model = Classifier(encoder, train.classes)
-    described = model.describe()
-    if config.method == "lowrank":
-        described = {
-            "kind": "lowrank",
-            "model": described,
-            "rank": config.rank,
-            "alpha": config.alpha,
-            "where": config.where,
-        }
     adapt(model, config.method, "head", config.rank, config.alpha, config.where)
     trained = trainable_parameters(model)
     began = time.perf_counter()
-    batches = Shuffled(train, config.batch, config.train.seed)
-    summary = Trainer(model, Teach(config), batches, folder, config.train, progress=progress).run()
+    training = Path(folder) / "training"
+    learner: nn.Module = model
+    source, teach = train, cast(Any, Teach(config))
+    if config.method == "linear":  # what is frozen answers the same every time: ask it once
+        learner, source, teach = Head(model), pooled(model, train), teach_head
+    batches = Shuffled(source, config.batch, config.train.seed)
+    summary = Trainer(learner, teach, batches, training, config.train, progress=progress).run()
+    merge_lowrank(model)
     measured = None if test is None else measure(model, test)
     told: dict[str, Any] = {
-        "task_classes": list(train.classes),
+        "name": Path(folder).name,
         "method": config.method,
         "steps": summary.steps,
         "trained_parameters": trained,
@@ -225,9 +222,42 @@ def finetune(
     }
     if measured is not None and test is not None:
         told |= {"test_clips": len(test), "test_accuracy": measured.accuracy}
-    weights.describe(Path(folder), described, told)
+    weights.save_folder(folder, model, told)
     total = sum(p.numel() for p in model.parameters())
     return Finetuned(model, measured, time.perf_counter() - began, trained, total)
+
+
+class Head(nn.Module):
+    """The head of a classifier alone, on vectors that its encoder made before."""
+
+    def __init__(self, model: Classifier):
+        super().__init__()
+        self.head = model.head
+
+    def forward(self, pooled: Float[Tensor, "b d"]) -> Float[Tensor, "b classes"]:
+        return self.head["project"](self.head["norm"](pooled))
+
+
+@torch.no_grad()
+def pooled(model: Classifier, examples: Examples, batch: int = 64) -> Examples:
+    """The same examples with their pooled vectors (n, width) in place of features."""
+    model.eval()
+    vectors = [
+        model.encoder(examples.features[i : i + batch], examples.lengths[i : i + batch]).pool(
+            model.pool
+        )
+        for i in range(0, len(examples), batch)
+    ]
+    return dataclasses.replace(examples, features=torch.cat(vectors))
+
+
+def teach_head(
+    model: nn.Module, batch: Mapping[str, Tensor], generator: torch.Generator
+) -> dict[str, Tensor]:
+    """Cross-entropy of a head on vectors."""
+    logits = model(batch["features"])
+    right = (logits.argmax(1) == batch["targets"]).float().mean()
+    return {"loss": cross_entropy(logits, batch["targets"]), "accuracy": right}
 
 
 class Teach:

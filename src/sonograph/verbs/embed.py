@@ -18,7 +18,7 @@ class Args:
     model: str = "ssast-mini"
     """A bundled name, a run folder, a published file, or a hub id."""
     pool: Literal["statistics", "mean"] = "statistics"
-    """Mean and standard deviation of a sound's tokens, or the mean alone."""
+    """Mean and deviation over time of each frequency row, or one mean of all."""
     batch: int = 8
     """Windows at once: more is faster and takes more memory."""
     json: bool = False

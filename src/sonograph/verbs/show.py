@@ -26,7 +26,9 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:  # a pipe or file has no width to fit into
         console = Console(highlight=False, markup=False, width=200)
-    console.print(drawn)
+    with console.capture() as text:  # rich itself would end the process where a reader has gone
+        console.print(drawn)
+    print(text.get(), end="")
 
 
 def _text(cell: Any) -> str:

@@ -63,7 +63,8 @@ def run(case: Any, golden: Any) -> dict[str, Any]:
     tuned = Classifier(encoder, [str(n) for n in range(tune["label_dim"])]).eval()
     tuned.head.load_state_dict(part_of(ours, "head."))
     assert count(tuned) + unused(published, pretext=False) == about["parameters"]["finetune"]
-    short, hidden_layers = features[:, :, :frames], {}
+    short = features[:, :, :frames]
+    hidden_layers: dict[str, torch.Tensor] = {}
     encoder.blocks[5].register_forward_hook(
         lambda _, __, output: hidden_layers.update(block5=output)
     )

@@ -7,22 +7,29 @@ ones a shorter one of ours: AdamW with a cosine, since the plateau rule needs da
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sonograph import weights
 from sonograph.audio.feature_spec import Frontend
 from sonograph.config import Config
+from sonograph.data import corpora
 from sonograph.data.clips import Clips
 from sonograph.data.loader import Batches
 from sonograph.errors import InputError
+from sonograph.metrics.intervals import paired_interval
 from sonograph.progress import Progress, silent
+from sonograph.recipes.arms import Question, Way, learn, open_task
+from sonograph.records import Figure, Record, stamped
 from sonograph.registry import build, preset
 from sonograph.systems.represent import ssast
+from sonograph.train.finetune import Finetune
 from sonograph.train.trainer import TrainConfig, Trainer
 
 
@@ -206,3 +213,155 @@ def data_of(clips: Clips) -> list[dict[str, Any]]:
         )
         row["minutes"] += clip.duration_s / 60
     return [{**row, "minutes": round(row["minutes"], 1)} for row in rows.values()]
+
+
+# --- the claim -------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Scale(Config):
+    """How large the claim is measured; everything is fixed before a run."""
+
+    preset: str
+    pretrain_updates: int  # of the joint objective; a single one gets twice as many
+    adapt_updates: int
+    batch: int = 32
+    adapt_batch: int = 16
+    lr: float = 1e-3
+    seeds: int = 3
+
+    @property
+    def extra_updates(self) -> int:
+        """What a scratch arm gets for pre-training: as many clips through the network."""
+        return round(2 * self.pretrain_updates * self.batch / self.adapt_batch)
+
+
+SCALES = {
+    "cpu": Scale("ssast-demo", pretrain_updates=200, adapt_updates=120),
+    "gpu": Scale("ssast-tiny", pretrain_updates=4000, adapt_updates=600, batch=120),
+}
+QUESTIONS = (
+    Question("effect", "effect", ("ufoai",), "Which kind of sound effect is it?", fewest=12),
+    Question("instrument", "instrument", ("timgm6mb",), "Which family of instruments plays?"),
+    Question("tone", "tone", ("gcin",), "Which of five Mandarin tones is spoken?"),
+)
+PAPER = (
+    Figure("ESC-50, pre-trained", 88.8, unit="% accuracy"),
+    Figure("ESC-50, from scratch", 41.9, unit="% accuracy"),
+    Figure("Speech Commands V2, pre-trained", 98.0, unit="% accuracy"),
+    Figure("Speech Commands V2, from scratch", 92.6, unit="% accuracy"),
+    Figure("AudioSet-20K, pre-trained", 31.0, unit="mAP"),
+    Figure("AudioSet-20K, from scratch", 14.8, unit="mAP"),
+    Figure("average gain over seven tasks", 60.9, unit="% relative"),
+)
+RULE = (
+    "The 95 % Student's t interval of the difference in test accuracy ({a} minus {b}), paired by "
+    "task and seed over {pairs} pairs, lies above 0: shown; below 0: not shown; else inconclusive. "
+    "Every arm puts as many clips through the network; seed s learns on split s, whose recordings "
+    "are on one side only."
+)
+
+
+def claim(
+    scale: str,
+    folder: Path,
+    data_folder: Path | None = None,
+    progress: Callable[[str], Progress] = lambda title: silent,
+) -> list[tuple[str, Record]]:
+    """Pre-trained against scratch, and the joint objective against each alone, at equal compute.
+
+    Returns (name, record) pairs. Started again on the same folder it goes on where it was.
+    """
+    began = time.perf_counter()
+    plan = SCALES[scale]
+    clips = corpora.open_sets(["core"], data_folder)
+    config = preset(plan.preset).make()
+    assert isinstance(config, ssast.Config)
+    seeds = range(plan.seeds)
+
+    encoders: dict[tuple[str, int], ssast.SSAST] = {}
+    for name in OBJECTIVES:
+        for seed in seeds:
+            updates = plan.pretrain_updates * (1 if name == "joint" else 2)
+            place = folder / f"pretrain-{name}-{seed}"
+            recipe = Recipe(objective=name, batch=plan.batch).override(
+                {
+                    "train.steps": updates,
+                    "train.seed": seed,
+                    "train.warmup_steps": updates // 10,
+                    "train.eval_every": updates,
+                    "train.save_every": 0,
+                }
+            )
+            tell = progress(f"{name}, seed {seed}")
+            pretrain(plan.preset, clips, place, recipe, tell)
+            encoders[name, seed] = weights.load_folder(place).encoder  # type: ignore[assignment]
+
+    def taught(seed_start: Callable[[int], Any], name: str, extra: int) -> Way:
+        return Way(
+            name,
+            name,
+            seed_start,
+            Finetune().override(
+                {
+                    "batch": plan.adapt_batch,
+                    "train.steps": plan.adapt_updates,
+                    "train.lr": plan.lr,
+                    "train.warmup_steps": plan.adapt_updates // 10,
+                }
+            ),
+            extra,
+        )
+
+    def pretrained(name: str) -> Callable[[int], Any]:
+        return lambda seed: encoders[name, seed]
+
+    ways = [taught(lambda seed: build(plan.preset, seed=seed), "scratch", plan.extra_updates)]
+    ways += [taught(pretrained(name), name, 0) for name in OBJECTIVES]
+    accuracies: dict[str, list[float]] = {way.name: [] for way in ways}
+    by_task: dict[str, dict[str, list[float]]] = {}
+    details: dict[str, Any] = {"scale": plan.to_dict(), "tasks": by_task}
+    for question in QUESTIONS:
+        task = open_task(question, clips, config.features, config.frames, plan.seeds)
+        row: dict[str, Any] = {"clips": len(task.examples), "classes": len(task.examples.classes)}
+        row["majority"] = task.majority
+        for way in ways:
+            place = folder / question.name / way.name
+            outcome = learn(task, way, seeds, place, progress(f"{question.name}: {way.name}"))
+            accuracies[way.name] += outcome.accuracies
+            row[way.name] = list(outcome.accuracies)
+        by_task[question.name] = row
+
+    seconds = time.perf_counter() - began
+    pairs = [
+        ("claim", "joint", "scratch", "Self-supervised pre-training beats training from scratch."),
+        ("claim-joint-discriminative", "joint", "discriminative", BETTER.format("discriminative")),
+        ("claim-joint-generative", "joint", "generative", BETTER.format("generative")),
+    ]
+    found = []
+    for file, a, b, sentence in pairs:
+        gain = paired_interval(accuracies[a], accuracies[b])
+        means = [
+            Figure(f"{task}, {arm}", float(np.mean(row[arm])), unit="accuracy")
+            for task, row in by_task.items()
+            for arm in (a, b)
+        ]
+        record = Record(
+            system="ssast",
+            kind="claim",
+            sentence=sentence,
+            rule=RULE.format(a=a, b=b, pairs=len(accuracies[a])),
+            verdict="shown" if gain.low > 0 else "not shown" if gain.high < 0 else "inconclusive",
+            measured=(Figure(f"{a} minus {b}", gain.mean, gain.low, gain.high, "accuracy"), *means),
+            paper=PAPER if b == "scratch" else (),
+            arms=(a, b),
+            data=tuple(row["source"] for row in data_of(clips)),
+            seeds=tuple(seeds),
+            details=details,
+        )
+        found.append((f"{file}-gpu" if scale == "gpu" else file, stamped(record, seconds)))
+    return found
+
+
+OBJECTIVES: tuple[ssast.ObjectiveName, ...] = ("joint", "discriminative", "generative")
+BETTER = "The joint objective is better than the {} one alone (section 3.3 of the paper)."

@@ -37,7 +37,7 @@ from sonograph.nn.masking import cluster_mask, published_cluster_mask, random_ma
 from sonograph.nn.patches import PatchEmbed, patch_grid, patchify
 from sonograph.nn.positions import first_columns, resize_positions
 from sonograph.nn.transformer import PreNormBlock
-from sonograph.registry import register
+from sonograph.registry import About, register
 from sonograph.weights import part_of, rename
 
 
@@ -423,3 +423,56 @@ def base_frame_250() -> Config:
 @register("ast-base", system="ssast", parameters=86_187_264, note="AST: stride 10, ten seconds")
 def ast_base() -> Config:
     return dataclasses.replace(base(), stride=(10, 10))
+
+
+# --- for its page --------------------------------------------------------------------------------
+
+ABOUT = About(
+    summary="A transformer over spectrogram patches that learns from unlabelled sound.",
+    use=(
+        "Much sound, few labels: pre-train on the sound, then probe, add low-rank adapters or "
+        "fine-tune with the labels there are.",
+        "Vectors of sounds of any kind (speech, music, effects), to search and to cluster.",
+        "Published SSAST or AST weights at hand: `sonograph.load` opens the official files.",
+    ),
+    avoid=(
+        "Words are to be written down: it knows nothing of language.",
+        "Events shorter than a patch (160 ms in the patch models) are to be placed in time: the "
+        "frame models, with patches of 20 ms, are finer.",
+        "Less than an hour of sound and no published weights: from scratch there is little to "
+        "learn from, and statistics of MFCCs are a hard baseline to beat.",
+    ),
+    paper="Yuan Gong, Cheng-I Jeff Lai, Yu-An Chung, James Glass, AAAI 2022",
+    figures=(
+        "ESC-50 accuracy 88.8 % pre-trained, 41.9 % from scratch (base, patch, 400 hidden)",
+        "Speech Commands 35 accuracy 98.0 % pre-trained, 92.6 % from scratch",
+        "AudioSet-20K mAP 31.0 % pre-trained, 14.8 % from scratch",
+        "average of seven tasks lifted by 60.9 % by pre-training",
+    ),
+    code_licence="BSD-3-Clause",
+    weights_licence="linked from the official code, which names no other licence for them; trained "
+    "on AudioSet and LibriSpeech",
+    deviations=(
+        "Masks: every patch is hidden equally often; the official draw wraps from one frequency "
+        "row into the next, never hides the first patch and spares high frequencies. "
+        '`compat="published"` draws as it does.',
+        "The share of hidden patches is fixed, not their number, so that clips of any length can "
+        "be learned from.",
+        "Shorter clips use the first columns of the position table, padded frames are masked out: "
+        "padding changes nothing. The official code pads to a fixed length.",
+        "The contrastive loss is that of the official code (softmax over predictions, not over "
+        "targets as in equation 1); the authors confirm the difference.",
+        "Presets `ssast-test`, `-demo` and `-mini` are ours, with a shorter schedule (AdamW, "
+        "cosine); the published presets carry the published schedule.",
+    ),
+    faults=(
+        "Adapting positions takes the number of frequency rows for 8, whatever the patches.",
+        "The same function cuts frequency with the length in time.",
+        "Patches must have 256 pixels, an old release of timm is demanded, and labels are needed "
+        "even to pre-train without labels.",
+        "Two 1000-class ImageNet heads lie unused in every checkpoint.",
+    ),
+    verbs=("train", "adapt", "evaluate", "embed", "tag", "search"),
+    golden=("ssast", "kaldi-fbank"),
+    checks=("tests/parity/test_ast_transformers.py",),
+)

@@ -1,0 +1,61 @@
+# What people do here. `make demo` and `make test` need nothing but Python 3.11 or newer: they make
+# `.venv` themselves, and again only when pyproject.toml or constraints.txt change.
+#
+#   make demo       pre-train, adapt, measure, and a page to look at, in eight minutes
+#   make test       the default suite, at most twelve minutes on two cores
+#   make test-all   the default suite, then everything slow
+#   make bench      speed and memory beside the best-known peers
+#   make evidence   run what the table of systems rests on, and record it
+#   make docs       write what is generated: docs/, and the table in README.md
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/installed
+EXTRAS := train,plot,probe,g722,test,parity
+
+.PHONY: install demo test test-slow test-all lint bench evidence docs clean
+
+install: $(STAMP)
+
+# torch first and alone, so that nothing else chooses it.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Sonograph needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ..." >&2; exit 2; }
+	@rm -f $@
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet torch -c constraints.txt
+	$(BIN)/python -m pip install --quiet -e '.[$(EXTRAS)]' -c constraints.txt
+	@$(BIN)/python -c 'import sys; from importlib.util import find_spec; \
+	  found = [n for n in ("torchaudio", "torchvision", "torchcodec") if find_spec(n)]; \
+	  sys.exit("these break other imports, remove them: " + " ".join(found) if found else 0)'
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/sonograph demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -m slow
+
+test-all: test test-slow
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(STAMP)
+	$(BIN)/sonograph bench
+
+evidence: $(STAMP)
+	$(BIN)/python -m tests.evidence exact
+
+docs: $(STAMP)
+	$(BIN)/python -m sonograph.atlas.pages
+
+# What was built; never data, runs or records.
+clean:
+	rm -rf .venv build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache src/*.egg-info
+	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""One file a comparison; `main()` answers rows as `benchmarks.timing` makes them."""

@@ -1,0 +1,81 @@
+"""How everything here is timed, and the rows that come out.
+
+A row is a dict with "name" and either "value" and "unit", or "ours_s", "theirs_s", "ratio" (theirs
+/ ours, more than 1 means that we are faster) and "peer". Where there is a goal it is "at_least" or
+"at_most", of the ratio or the value.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+Row = dict[str, Any]
+
+
+def alternately(
+    first: Callable[[], Any], second: Callable[[], Any], repeats: int
+) -> tuple[float, float]:
+    """Median seconds of two functions that take turns, after one turn to warm up."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for turn in range(repeats + 1):
+        for function, kept in zip((first, second), times):
+            began = time.perf_counter()
+            function()
+            if turn:
+                kept.append(time.perf_counter() - began)
+    return statistics.median(times[0]), statistics.median(times[1])
+
+
+def pair(
+    name: str, ours_s: float, theirs_s: float, peer: str, at_least: float | None = None
+) -> Row:
+    """The row of a comparison."""
+    row = {
+        "name": name,
+        "ours_s": ours_s,
+        "theirs_s": theirs_s,
+        "ratio": theirs_s / ours_s,
+        "peer": peer,
+    }
+    return row if at_least is None else row | {"at_least": at_least}
+
+
+def figure(name: str, value: float, unit: str) -> Row:
+    """The row of one number."""
+    return {"name": name, "value": value, "unit": unit}
+
+
+def amount(row: Row) -> float:
+    return float(row["ratio"] if "ratio" in row else row["value"])
+
+
+def goal(row: Row) -> str:
+    """The goal in words, empty where there is none."""
+    for key, words in (("at_least", "at least"), ("at_most", "at most")):
+        if key in row:
+            return f"{words} {row[key]:g}"
+    return ""
+
+
+def reached(row: Row) -> bool | None:
+    """Whether the goal is met; None where there is none."""
+    if "at_least" in row:
+        return amount(row) >= row["at_least"]
+    if "at_most" in row:
+        return amount(row) <= row["at_most"]
+    return None
+
+
+def show(rows: list[Row]) -> None:
+    """Print rows for people."""
+    for row in rows:
+        if "ratio" in row:
+            what = f"{1e3 * row['ours_s']:9.1f} ms, {row['peer']} {1e3 * row['theirs_s']:.1f} ms"
+            said = f"ratio {row['ratio']:.2f}  ({what.strip()})"
+        else:
+            said = f"{row['value']:.3g} {row['unit']}"
+        met = {True: "reached", False: "NOT reached", None: ""}[reached(row)]
+        print(f"{row['name']:<44} {said}" + (f"  goal {goal(row)}: {met}" if met else ""))
