@@ -408,7 +408,7 @@ def test_a_wrong_index(room, refused, models):
 def test_a_damaged_state_is_told(room, refused, capsys, harm):
     words = "adapt ssast-test --data labels.csv --steps STEPS -o run"
     assert main(words.replace("STEPS", "2").split()) == 0
-    (path,) = (room / "run/state").rglob(harm)
+    (path,) = (room / "run/training/state").rglob(harm)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     capsys.readouterr()
     line = refused(*words.replace("STEPS", "3").split())
@@ -419,10 +419,10 @@ def test_a_damaged_state_is_told(room, refused, capsys, harm):
 def test_a_torn_last_line_of_the_log_costs_nothing_else(room):
     words = "adapt ssast-test --data labels.csv --steps STEPS -o run"
     assert main(words.replace("STEPS", "2").split()) == 0
-    with (room / "run/log.jsonl").open("a") as log:
+    with (room / "run/training/log.jsonl").open("a") as log:
         log.write('{"step": 2, "ki')
     assert main(words.replace("STEPS", "3").split()) == 0
-    steps = [json.loads(line)["step"] for line in (room / "run/log.jsonl").open()]
+    steps = [json.loads(line)["step"] for line in (room / "run/training/log.jsonl").open()]
     assert steps[-1] == 3
 
 

@@ -124,12 +124,9 @@ def _encoder(name: str, seed: int) -> tuple[Any, str, str]:
     from sonograph import registry, weights
     from sonograph.errors import InputError, did_you_mean
     from sonograph.infer.embed import encoder_of
-    from sonograph.nn.lowrank import merge_lowrank
 
     if name in weights.bundled() or Path(name).exists() or "/" in name:
-        encoder = encoder_of(weights.load(name))
-        # A head may stand on low-rank deltas: they become part of what is learned from here on.
-        return merge_lowrank(encoder), Path(name).stem, name
+        return encoder_of(weights.load(name)), Path(name).stem, name
     known = [*weights.bundled(), *(preset.name for preset in registry.presets())]
     if name not in known:
         raise InputError(
