@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from sonograph.data.clips import Clips
-from sonograph.data.named import held_out, open_data, task_of
+from sonograph.data.named import held_out, measured_part, open_data, task_of
 from sonograph.errors import InputError
 
 
@@ -72,3 +72,23 @@ def test_a_group_is_never_on_both_sides(noises):
 def test_a_class_only_in_the_held_out_part_is_named(noises):
     with pytest.raises(InputError, match="half 'high' occurs only in the held-out part 'test'"):
         held_out(divided(noises, "ttttttTTTTTT"), "half", "test")
+
+
+def test_a_class_that_fell_on_one_side_by_chance_is_learned(noises):
+    """All of its recordings are taken out of the held-out part, and `measured_part` agrees."""
+
+    def grouped(name: str) -> Clips:
+        """n0 and n1 are rare and of one group, whose name decides where a split puts them."""
+        rare = [dataclasses.replace(c, labels={"x": "rare"}, group=name) for c in noises[:2]]
+        return Clips([*rare, *(dataclasses.replace(c, labels={"x": "usual"}) for c in noises[2:])])
+
+    name = next(
+        f"group {n}"
+        for n in range(1000)
+        if {"n0", "n1"} <= {clip.id for clip in grouped(f"group {n}").split("test")}
+    )
+    clips = grouped(name)
+    train, test = held_out(clips, "x", "test")
+    assert {"n0", "n1"} <= {clip.id for clip in train}
+    assert len(train) + len(test) == 12
+    assert [clip.id for clip in measured_part(clips, "x", "test")] == [clip.id for clip in test]

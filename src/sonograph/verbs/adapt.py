@@ -74,6 +74,9 @@ def run(args: Args) -> int:
         f"{len(test)} held out, into {output}",
         file=sys.stderr,
     )
+    unheard = sorted(set(learn.classes) - {clip.labels[task] for clip in test})
+    if len(test) and unheard:
+        print(f"no clip is held out of: {', '.join(unheard)}", file=sys.stderr)
     card = {
         "name": output.name,
         "system": encoder.describe()["system"],
