@@ -1,7 +1,8 @@
 # What people do here. `make demo` and `make test` need nothing but Python 3.11 or newer: they make
 # `.venv` themselves, and again only when pyproject.toml or constraints.txt change.
 #
-#   make demo       pre-train, adapt, measure, and a page to look at, in eight minutes
+#   make demo       pre-train, adapt, measure, and a page to look at, in eight minutes;
+#                   DATA=core takes the larger set of recordings
 #   make test       the default suite, at most twelve minutes on two cores
 #   make test-all   the default suite, then everything slow
 #   make bench      speed and memory beside the best-known peers
@@ -9,6 +10,7 @@
 #   make docs       write what is generated: docs/, and the table in README.md
 
 PYTHON ?= python3
+DATA ?= mini
 BIN := .venv/bin
 STAMP := .venv/installed
 EXTRAS := train,plot,probe,g722,test,parity
@@ -31,7 +33,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(STAMP)
-	$(BIN)/sonograph demo
+	$(BIN)/sonograph demo --data $(DATA)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest

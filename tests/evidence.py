@@ -2,7 +2,7 @@
 
     python -m tests.evidence exact [SYSTEM]           counts, golden cases, independent peers
     python -m tests.evidence trains SYSTEM            a real training, and one that is killed
-    python -m tests.evidence usable SYSTEM --task T   its verbs on real files, as a user types them
+    python -m tests.evidence usable SYSTEM            its verbs on real files, as a user types them
 
 `make evidence` runs the first for every system that is built. A record of what failed is written
 too: the table shows it as it is.
@@ -270,7 +270,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--preset", help="what to train, else SYSTEM-demo or SYSTEM-test")
     parser.add_argument("--data", default="mini", help="a fetched set or corpus, a folder, a file")
     parser.add_argument("--steps", type=int, default=0, help="of `trains`, else the recipe's")
-    parser.add_argument("--task", default="", help="which labels, for `usable`")
+    parser.add_argument("--task", default="instrument", help="which labels, for `usable`")
     given = parser.parse_args(arguments)
     every = [entry for entry in registry.systems() if entry.built]
     chosen = [registry.system(given.system)] if given.system else every

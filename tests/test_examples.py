@@ -20,7 +20,9 @@ def test_the_python_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(tmp_path)
     for block in blocks:
         exec(compile(block, "README.md", "exec"), {})
-    assert "(2, 384)" in capsys.readouterr().out
+        promised = re.findall(r"^print\(.*\) +# (.*?)(?::|$)", block, re.MULTILINE)
+        assert promised
+        assert capsys.readouterr().out.splitlines() == promised
 
 
 def test_the_readme_names_every_verb() -> None:

@@ -93,7 +93,8 @@ def index_page(kept: list[Record]) -> str:
         "(../CONTRIBUTING.md).",
         "## Systems",
         "\n".join(pages),
-        f"{len(registry.systems())} are planned; `sonograph systems` says how far each one is.",
+        f"{len(registry.systems())} in all, built or to come; `sonograph systems` says how far "
+        "each one is.",
         "## Measured",
         "- [Claims](claims.md)\n- Speed and memory:",
         _benchmarks(kept, None),
