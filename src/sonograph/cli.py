@@ -111,10 +111,11 @@ def _parse(kind: type, verb: str, arguments: list[str]):
 
 
 def _unboxed(drawn: str) -> str:
-    """The words of an error that tyro draws as a box, without frame and title."""
-    inside = [line.strip("\u2502 ") for line in drawn.splitlines() if line.startswith("\u2502")]
-    words, _, _ = " ".join(inside).partition("For full helptext")
-    return words.replace("\u2500", "")
+    """The words of an error that tyro draws as a box or with rules, without its title."""
+    frame = "\u2502\u2500\u256d\u256e\u2570\u256f| "
+    lines = [line.strip(frame) for line in drawn.splitlines()[1:]]
+    words, _, _ = " ".join(line for line in lines if line.strip("-")).partition("For full helptext")
+    return words
 
 
 def _know_options(kind: type, verb: str, arguments: list[str]) -> None:

@@ -143,7 +143,7 @@ def test_windows_together_are_the_whole(case):
     together = embed(model, sound, batch=8).values[0]
     np.testing.assert_allclose(embed(model, sound, batch=1).values[0], together, atol=1e-5)
 
-    moments = Moments(model.width)
+    moments = Moments(model.grid[0], model.width)
     with torch.inference_mode():
         for k in range(4):
             piece = torch.from_numpy(0.1 * noise[k * hop : k * hop + size])[None]

@@ -10,6 +10,7 @@ from sonograph.metrics.intervals import (
     mean_interval,
     paired_bootstrap,
     paired_interval,
+    proportion_interval,
     student_quantile,
 )
 
@@ -55,3 +56,18 @@ def test_paired_bootstrap_is_close_to_scipys_and_repeats():
     assert found == paired_bootstrap(a, b)
     assert found.mean == pytest.approx((a - b).mean())
     assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high), abs=0.03)
+
+
+def test_a_share_has_wilsons_interval():
+    """Bounds are the shares p at which (share - p) is z standard errors of p."""
+    for right, count in ((0, 5), (3, 7), (90, 100), (20, 20)):
+        found = proportion_interval(right, count)
+        assert 0 <= found.low <= right / count <= found.high <= 1
+        for bound in (found.low, found.high):
+            if 0 < bound < 1:
+                z = (right / count - bound) / (bound * (1 - bound) / count) ** 0.5
+                assert abs(z) == pytest.approx(1.959964, rel=1e-5)
+    with pytest.raises(InputError, match="3 of 2"):
+        proportion_interval(3, 2)
+    with pytest.raises(InputError, match="0 of 0"):
+        proportion_interval(0, 0)

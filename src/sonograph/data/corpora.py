@@ -250,7 +250,7 @@ def is_ready(name: str, folder: Path | None = None) -> bool:
 def _source(name: str, folder: Path) -> dict[str, Any]:
     try:
         return json.loads((folder / name / "source.json").read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (OSError, ValueError):  # not there, or not whole
         return {}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sonograph.data.clips import Clips
-from sonograph.data.corpora import CORPORA, SETS, open_corpus, open_sets
+from sonograph.data.corpora import CORPORA, SETS, data_folder, open_corpus, open_sets, plan
 from sonograph.errors import InputError, did_you_mean
 
 
@@ -28,6 +28,12 @@ def open_data(wanted: Sequence[str], folder: Path | None = None) -> Clips:
 
 def _open(name: str, folder: Path | None, several: bool) -> Clips:
     if name in SETS:
+        missing = [row["name"] for row in plan([name], folder) if not row["ready"]]
+        if missing:
+            raise InputError(
+                f"{', '.join(missing)} of {name} is not in {folder or data_folder()}: "
+                f"run `sonograph data get {name}`"
+            )
         return open_sets([name], folder)
     if name in CORPORA:
         return open_corpus(name, folder)
@@ -65,12 +71,12 @@ def held_out(clips: Clips, task: str, part: str) -> tuple[Clips, Clips]:
 
     part: "test", "valid", a fold such as "fold1", or "none" to learn from all. Nothing is chosen
     by the validation split here, so it is learned from as well. Raises InputError for a class that
-    is only in the second.
+    a published split has only in the second.
     """
     labelled = clips.labelled(task)
     if part == "none":
         return labelled, Clips([])
-    test = labelled.split(part)
+    test = measured_part(clips, task, part)
     ids = {clip.id for clip in test}
     train = labelled.filter(lambda clip: clip.id not in ids)
     if not len(train):
@@ -79,9 +85,27 @@ def held_out(clips: Clips, task: str, part: str) -> tuple[Clips, Clips]:
     if strange:
         raise InputError(
             f"{task} {strange[0]!r} occurs only in the held-out part {part!r}, so it cannot be "
-            "learned: add clips of it, set the split in the table, or give --hold-out none"
+            "learned: add clips of it, change the split in the table, or give --hold-out none"
         )
     return train, test
+
+
+def measured_part(clips: Clips, task: str, part: str) -> Clips:
+    """The labelled clips of a part of the split.
+
+    A split that is published is taken as it is. Where it is ours, by chance, a class may have all
+    its recordings in one part: these are left out here, with all of their groups, so that
+    `held_out` can learn the class from them.
+    """
+    labelled = clips.labelled(task)
+    test = labelled.split(part)
+    if any(clip.split for clip in labelled):
+        return test
+    ids = {clip.id for clip in test}
+    elsewhere = {clip.labels[task] for clip in labelled if clip.id not in ids}
+    alone = [clip for clip in test if clip.labels[task] not in elsewhere]
+    groups, files = {clip.group for clip in alone} - {""}, {clip.path for clip in alone}
+    return test.filter(lambda clip: clip.group not in groups and clip.path not in files)
 
 
 def _list(tasks: dict[str, int]) -> str:

@@ -43,7 +43,7 @@ def run(args: Args) -> int:
     from sonograph.metrics.intervals import proportion_interval
     from sonograph.progress import Line
     from sonograph.train.finetune import Finetune, examples_of, finetune, frames_of
-    from sonograph.train.plan import agree, fingerprint
+    from sonograph.train.plan import agree, fingerprint, warmup
     from sonograph.verbs import show
 
     everything = open_data(args.data, args.folder)
@@ -52,6 +52,7 @@ def run(args: Args) -> int:
     encoder, name, origin = _encoder(args.model, args.seed)
     config = _config(Finetune(method=args.method), args)
     output = args.output or Path("runs") / f"{name}-{task}-{args.method}"
+    config = config.override({"train.warmup_steps": warmup(output, config.train)})
 
     agree(
         output,
@@ -60,6 +61,7 @@ def run(args: Args) -> int:
             "task": task,
             "method": args.method,
             "batch": config.batch,
+            "warmup_steps": config.train.warmup_steps,
             "learn": fingerprint(train),
             "held out": fingerprint(test),
         },
@@ -72,6 +74,9 @@ def run(args: Args) -> int:
         f"{len(test)} held out, into {output}",
         file=sys.stderr,
     )
+    unheard = sorted(set(learn.classes) - {clip.labels[task] for clip in test})
+    if len(test) and unheard:
+        print(f"no clip is held out of: {', '.join(unheard)}", file=sys.stderr)
     card = {
         "name": output.name,
         "system": encoder.describe()["system"],
@@ -122,12 +127,9 @@ def _encoder(name: str, seed: int) -> tuple[Any, str, str]:
     from sonograph import registry, weights
     from sonograph.errors import InputError, did_you_mean
     from sonograph.infer.embed import encoder_of
-    from sonograph.nn.lowrank import merge_lowrank
 
     if name in weights.bundled() or Path(name).exists() or "/" in name:
-        encoder = encoder_of(weights.load(name))
-        # A head may stand on low-rank deltas: they become part of what is learned from here on.
-        return merge_lowrank(encoder), Path(name).stem, name
+        return encoder_of(weights.load(name)), Path(name).stem, name
     known = [*weights.bundled(), *(preset.name for preset in registry.presets())]
     if name not in known:
         raise InputError(
@@ -140,8 +142,4 @@ def _encoder(name: str, seed: int) -> tuple[Any, str, str]:
 def _config(config: Any, args: Args) -> Any:
     given = {"train.steps": args.steps, "batch": args.batch, "train.lr": args.lr}
     changes = {key: value for key, value in given.items() if value is not None}
-    config = config.override({**changes, "train.seed": args.seed})
-    if config.train.warmup_steps >= config.train.steps:
-        # a run that ends before its warm-up would never see its learning rate
-        config = config.override({"train.warmup_steps": config.train.steps // 10})
-    return config
+    return config.override({**changes, "train.seed": args.seed})

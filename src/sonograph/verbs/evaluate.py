@@ -30,7 +30,7 @@ class Args:
 
 
 def run(args: Args) -> int:
-    from sonograph.data.named import open_data, task_of
+    from sonograph.data.named import measured_part, open_data, task_of
     from sonograph.errors import InputError
     from sonograph.infer.evaluate import evaluate
     from sonograph.nn.heads import Classifier
@@ -48,7 +48,7 @@ def run(args: Args) -> int:
     card: Any = model.card
     task = task_of(everything, args.task, str(card.get("task", "")))
     labelled = everything.labelled(task)
-    clips = labelled if args.split == "all" else labelled.split(args.split)
+    clips = labelled if args.split == "all" else measured_part(everything, task, args.split)
     if not len(clips):
         raise InputError(
             f"none of the {len(labelled)} clips with a {task} is in the part {args.split!r}: "

@@ -41,17 +41,15 @@ def run(args: Args) -> int:
 
     from sonograph import registry
     from sonograph.recipes import recipe_module
-    from sonograph.train.plan import agree, fingerprint
+    from sonograph.train.plan import agree, fingerprint, warmup
     from sonograph.verbs import show
 
     preset = registry.preset(args.preset)
     module = recipe_module(preset.system)
     recipe = module.recipe_of(args.preset).override(changes(args))
-    steps = recipe.train.steps
-    if recipe.train.warmup_steps >= steps:
-        # a run that ends before its warm-up would never see its learning rate
-        recipe = recipe.override({"train.warmup_steps": steps // 10})
     output = args.output or Path("runs") / args.preset
+    recipe = recipe.override({"train.warmup_steps": warmup(output, recipe.train)})
+    steps = recipe.train.steps
     clips = _clips(args, preset.make().features.rate_hz)  # type: ignore[attr-defined]
     print(
         f"{args.preset}, {steps} steps of {recipe.batch} clips, on {len(clips):,} clips, "
@@ -64,6 +62,7 @@ def run(args: Args) -> int:
             "preset": args.preset,
             "objective": getattr(recipe, "objective", ""),
             "batch": recipe.batch,
+            "warmup_steps": recipe.train.warmup_steps,
             "clips": fingerprint(clips),
         },
     )
