@@ -237,7 +237,7 @@ class Scale(Config):
 
 
 SCALES = {
-    "cpu": Scale("ssast-demo", pretrain_updates=200, adapt_updates=120),
+    "cpu": Scale("ssast-demo", pretrain_updates=150, adapt_updates=100),
     "gpu": Scale("ssast-tiny", pretrain_updates=4000, adapt_updates=600, batch=120),
 }
 QUESTIONS = (
