@@ -98,3 +98,20 @@ def test_bad_input_is_one_line():
         knn(x, y, x[:, :5], y)
     with pytest.raises(InputError, match="two groups"):
         linear_probe(x, y, x, y, folds=torch.zeros(30))
+
+
+def test_more_features_than_clips_is_the_same_optimum() -> None:
+    """The search in the span of the clips against one in all features."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(12, 40, generator=generator, dtype=torch.float64)
+    y = torch.arange(12) % 3
+    probe = fit_path(x, y, 3, [0.1])[0]
+    inputs = (x - probe.mean) / probe.deviation
+    weight = probe.weight.clone().requires_grad_()
+    bias = probe.bias.clone().requires_grad_()
+    loss = torch.nn.functional.cross_entropy(inputs @ weight + bias, y)
+    (loss + 0.05 * weight.square().sum()).backward()
+    assert weight.grad is not None
+    assert bias.grad is not None
+    assert weight.grad.abs().max() < 1e-5
+    assert bias.grad.abs().max() < 1e-5

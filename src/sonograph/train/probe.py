@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy, normalize
 from sonograph.errors import InputError
 
 # Strength of the L2 penalty on the mean loss, strongest first: ties go to the simpler probe.
-PENALTIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
+PENALTIES = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +86,11 @@ def fit_path(
     mean, deviation = x.mean(0), x.std(0, unbiased=False)
     deviation = torch.where(deviation > 1e-12, deviation, torch.ones_like(deviation))
     inputs = (x - mean) / deviation
-    weight = torch.zeros(x.shape[1], classes, dtype=torch.float64, requires_grad=True)
+    # The best weight lies in the span of the clips, so with more features than clips the search
+    # goes there: the same optimum in a fraction of the time.
+    basis = torch.linalg.svd(inputs, full_matrices=False)[2].T if x.shape[1] > len(x) else None
+    inputs = inputs if basis is None else inputs @ basis
+    weight = torch.zeros(inputs.shape[1], classes, dtype=torch.float64, requires_grad=True)
     bias = torch.zeros(classes, dtype=torch.float64, requires_grad=True)
     found = []
     for penalty in penalties:
@@ -103,7 +107,8 @@ def fit_path(
 
         with torch.enable_grad():
             search.step(closure)
-        found.append(Probe(mean, deviation, weight.detach().clone(), bias.detach().clone()))
+        full = weight.detach().clone() if basis is None else basis @ weight.detach()
+        found.append(Probe(mean, deviation, full, bias.detach().clone()))
     return found
 
 
