@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from tyro.conf import Positional
 from sonograph import weights
 from sonograph.audio.feature_spec import FeatureSpec, Frontend
 from sonograph.data.clips import Clips
-from sonograph.infer.embed import embed
+from sonograph.infer.embed import Pool, embed
 from sonograph.metrics.intervals import mean_interval
 from sonograph.progress import Line, Progress, silent
 from sonograph.train.probe import linear_probe
@@ -71,6 +71,15 @@ def probe_folds(vectors: np.ndarray, clips: Clips, task: str) -> list[float]:
     return accuracies
 
 
+def _measured(vectors: np.ndarray, clips: Clips, task: str) -> dict[str, Any]:
+    accuracies = probe_folds(vectors, clips, task)
+    return {
+        "accuracy": mean_interval(accuracies).mean,
+        "folds": accuracies,
+        "values_a_clip": vectors.shape[1],
+    }
+
+
 def bundle(
     run: Path, name: str, probe: Path, target: Path, progress: Progress = silent
 ) -> dict[str, Any]:
@@ -84,17 +93,11 @@ def bundle(
     with torch.random.fork_rng():
         torch.manual_seed(0)
         untrained = weights.build(trained.describe()).eval()
-    for words, vectors in (
-        ("this encoder, frozen", embed(trained, paths, progress=progress).values),
-        ("the same encoder untrained", embed(untrained, paths, progress=progress).values),
-        ("mean and deviation of 20 MFCCs", mfcc_statistics(clips)),
-    ):
-        accuracies = probe_folds(vectors, clips, task)
-        measured[words] = {
-            "accuracy": mean_interval(accuracies).mean,
-            "folds": accuracies,
-            "values_a_clip": vectors.shape[1],
-        }
+    for words, encoder in (("this encoder, frozen", trained), ("the same untrained", untrained)):
+        for pool in get_args(Pool):
+            vectors = embed(encoder, paths, pool, progress=progress).values
+            measured[f"{words}, {pool}"] = _measured(vectors, clips, task)
+    measured["statistics of 20 MFCCs"] = _measured(mfcc_statistics(clips), clips, task)
     card = {
         **{key: value for key, value in model.card.items() if key != "sha256"},
         "name": name,
@@ -111,7 +114,8 @@ def bundle(
         "linear_probe": {
             "data": f"{probe.name}: {len(clips)} clips, {len(clips.classes(task))} classes, "
             "published folds; never trained on",
-            "vectors": "statistics over time of each frequency row, see sonograph.infer.embed",
+            "vectors": "statistics: mean and deviation over time of each frequency row; mean: of "
+            "all tokens (sonograph.infer.embed)",
             "measured": measured,
         },
     }
