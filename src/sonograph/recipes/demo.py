@@ -97,9 +97,9 @@ def run(
     data: str,
     folder: Path,
     data_folder: Path,
-    minutes: float = 2.7,
+    minutes: float = 2.1,
     seeds: int = 3,
-    updates: int = 80,
+    updates: int = 60,
     progress: Callable[[str], Progress] = lambda title: silent,
 ) -> Demo:
     """Pre-train, adapt, measure, write the report. Started again it goes on where it was.

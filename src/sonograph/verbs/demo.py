@@ -16,11 +16,11 @@ class Args:
     """Where everything is written; a second run goes on from what is there."""
     data_folder: Path | None = None
     """Where sounds are kept (SONOGRAPH_DATA, or ./sonograph-data)."""
-    minutes: float = 2.7
+    minutes: float = 2.1
     """Minutes of pre-training."""
     seeds: int = 3
     """Splits and seeds of every arm."""
-    updates: int = 80
+    updates: int = 60
     """Updates of every adaptation."""
     json: bool = False
     """Print JSON."""

@@ -35,7 +35,7 @@ def run(args: Args) -> int:
     if not args.model:
         raise InputError(
             "which labels? give --model RUN, a folder that `sonograph adapt` or `sonograph demo` "
-            "wrote (`runs/demo/effect/full` after a demo)"
+            "wrote (`runs/demo/effect/full/seed0` after a demo)"
         )
     files = sound_files(args.sounds)
     model, results = load(args.model), []
