@@ -1,7 +1,7 @@
 # What people do here. `make demo` and `make test` need nothing but Python 3.11 or newer: they make
 # `.venv` themselves, and again only when pyproject.toml or constraints.txt change.
 #
-#   make demo       pre-train, adapt, measure, and a page to look at, in eight minutes;
+#   make demo       pre-train, adapt, measure, and a page to look at, in under ten minutes;
 #                   DATA=core takes the larger set of recordings
 #   make test       the default suite, at most twelve minutes on two cores
 #   make test-all   the default suite, then everything slow

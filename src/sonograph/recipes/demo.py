@@ -1,6 +1,6 @@
 """The demo: pre-train on sound without labels, adapt to three labelled tasks, show what came of it.
 
-Everything is real and small: a third of a million to a million weights, an hour of sound, eight
+Everything is real and small: a third of a million to a million weights, an hour of sound, ten
 minutes on two cores. The same pieces at full size are `sonograph train`, `adapt` and `claim`.
 """
 
