@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from sonograph.errors import InputError, did_you_mean
 
 VERBS = {
-    "demo": "the whole thing in under ten minutes: pre-train, adapt, measure, and a page to look at",
+    "demo": "all of it in under ten minutes: pre-train, adapt, measure, and a page to look at",
     "data": "what real sound there is to fetch, under which licence; fetch it",
     "models": "what can be loaded or built",
     "info": "all about one model or sound file",
