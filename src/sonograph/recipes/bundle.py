@@ -25,7 +25,7 @@ from sonograph.metrics.intervals import mean_interval
 from sonograph.progress import Line, Progress, silent
 from sonograph.train.probe import linear_probe
 
-# librosa's customary 20 coefficients of 128 Slaney bands, windows of 64 ms every 32
+# 20 coefficients of 64 Slaney bands, windows of 64 ms every 32
 MFCC = FeatureSpec(
     kind="mfcc",
     window_samples=1024,
