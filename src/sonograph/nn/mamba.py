@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from sonograph.nn.scan import Order, selective_scan
 
@@ -25,8 +27,7 @@ LEAST_STEP = 1e-4
 class TimeConv(nn.Conv1d):
     """A convolution of each channel over time that sees only what came before in its order.
 
-    (b, l, e) -> the same. Written as shifted multiply-adds: the channels stay innermost, as the
-    scan wants them, and no copy is made.
+    (b, l, e) -> the same.
     """
 
     def __init__(self, channels: int, kernel: int, order: Order = "forward"):
@@ -34,16 +35,54 @@ class TimeConv(nn.Conv1d):
         self.order = order
 
     def forward(self, x: Float[Tensor, "b l e"]) -> Float[Tensor, "b l e"]:
-        length, reach, taps = x.shape[1], self.kernel_size[0] - 1, self.weight[:, 0].unbind(1)
-        if self.order == "forward":
-            padded = F.pad(x, (0, 0, reach, 0))
-        else:  # on the flipped sequence: the taps meet the tokens from the other end
-            padded, taps = F.pad(x, (0, 0, 0, reach)), taps[::-1]
-        assert self.bias is not None
-        y = self.bias
-        for shift, tap in enumerate(taps):
-            y = torch.addcmul(y, padded[:, shift : shift + length], tap)
+        with torch.autocast(x.device.type, enabled=False):
+            y: Tensor = Taps.apply(  # type: ignore[no-untyped-call]
+                x, self.weight[:, 0].to(x.dtype), self.bias.to(x.dtype), self.order
+            )
         return y
+
+
+class Taps(torch.autograd.Function):
+    """y_t = bias + sum over k of w_k x_{t-k}, in place and with the channels innermost.
+
+    The scan wants that layout; PyTorch's own convolution leaves another one, and takes a fifth to
+    a half longer with its gradients.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, order: Order) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.order = order
+        now, *delayed = weight.flip(1).unbind(1)
+        y = torch.addcmul(bias, x, now)
+        for delay, tap in enumerate(delayed, 1):
+            to, source = _apart(x.shape[1], delay, order)
+            y[:, to].addcmul_(x[:, source], tap)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        dy = dy.contiguous()
+        now, *delayed = weight.flip(1).unbind(1)
+        dx, product = dy * now, torch.mul(dy, x)
+        taps = [product.sum((0, 1))]
+        for delay, tap in enumerate(delayed, 1):
+            to, source = _apart(x.shape[1], delay, ctx.order)
+            dx[:, source].addcmul_(dy[:, to], tap)
+            part = product[:, : to.stop - to.start]
+            taps.append(torch.mul(dy[:, to], x[:, source], out=part).sum((0, 1)))
+        return dx, torch.stack(taps[::-1], 1), dy.sum((0, 1)), None
+
+
+def _apart(length: int, delay: int, order: Order) -> tuple[slice, slice]:
+    """The tokens that have another one `delay` earlier in this order, and those others."""
+    late, early = slice(min(delay, length), length), slice(0, max(0, length - delay))
+    return (late, early) if order == "forward" else (early, late)
+
+
+UNDECAYED = ("*.log_rates", "*.skip")  # weight decay leaves these alone; Mamba's code
 
 
 class SelectiveSpace(nn.Module):
@@ -62,8 +101,6 @@ class SelectiveSpace(nn.Module):
         self.step = nn.Linear(rank, channels)
         self.log_rates = nn.Parameter(torch.arange(1.0, states + 1).log().repeat(channels, 1))
         self.skip = nn.Parameter(torch.ones(channels))
-        for weight in (self.log_rates, self.skip):
-            weight._no_weight_decay = True  # type: ignore[attr-defined]
         self._initialise()
 
     @torch.no_grad()
