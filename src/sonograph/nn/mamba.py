@@ -165,5 +165,5 @@ class Mamba(nn.Module):
         y = self.directions[0](values, mask)
         for direction in self.directions[1:]:
             y = y + direction(values, mask)
-        y = y * F.silu(gate) / len(self.directions)
-        return self.contract(y.to(gate.dtype))
+        y = y * F.silu(gate)
+        return self.contract(y.to(gate.dtype)) / len(self.directions)

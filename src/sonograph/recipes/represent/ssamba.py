@@ -235,15 +235,11 @@ def median_of(passes: Sequence[Pass], kernel: Kernel, tokens: int, what: str) ->
 
 
 def exponent(passes: Sequence[Pass], kernel: Kernel, what: str) -> float:
-    """Slope of log(what) over log(tokens), on the upper half of the lengths."""
+    """Slope of log(what) over log(tokens), on the longer half of the lengths and one more."""
     lengths = sorted({p.tokens for p in passes if p.kernel == kernel})
     lengths = lengths[len(lengths) // 2 - 1 :]
-    values = [median_of(passes, kernel, n, what) for n in lengths]
-    return (
-        float(np.polyfit(np.log(lengths), np.log(np.maximum(values, 1)), 1)[0])
-        if (what == "bytes")
-        else float(np.polyfit(np.log(lengths), np.log(values), 1)[0])
-    )
+    values = [max(median_of(passes, kernel, n, what), 1e-9) for n in lengths]
+    return float(np.polyfit(np.log(lengths), np.log(values), 1)[0])
 
 
 def crossover(passes: Sequence[Pass], other: Kernel) -> float:
@@ -263,7 +259,7 @@ def gain(passes: Sequence[Pass], other: Kernel, tokens: int, what: str) -> Inter
     """log(other / scan) over the seeds."""
     by = {(p.kernel, p.seed): getattr(p, what) for p in passes if p.tokens == tokens}
     seeds = sorted(seed for kernel, seed in by if kernel == other)
-    return mean_interval([np.log(by[other, s] / max(by["scan", s], 1e-9)) for s in seeds])
+    return mean_interval([np.log(by[other, s] / by["scan", s]) for s in seeds])
 
 
 def speed_record(
