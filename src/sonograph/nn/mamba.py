@@ -35,6 +35,7 @@ class TimeConv(nn.Conv1d):
         self.order = order
 
     def forward(self, x: Float[Tensor, "b l e"]) -> Float[Tensor, "b l e"]:
+        assert self.bias is not None
         with torch.autocast(x.device.type, enabled=False):
             y: Tensor = Taps.apply(  # type: ignore[no-untyped-call]
                 x, self.weight[:, 0].to(x.dtype), self.bias.to(x.dtype), self.order

@@ -84,9 +84,9 @@ def selective_scan(
     kind = torch.float64 if u.dtype == torch.float64 else torch.float32
     with torch.autocast(u.device.type, enabled=False):
         u, delta, A, B, C = (x.to(kind) for x in (u, delta, A, B, C))
+        batch, length, channels = u.shape
         if blocks is None:
-            blocks = blocks_for(*u.shape, A.shape[1], u.device.type)
-        length = u.shape[1]
+            blocks = blocks_for(batch, length, channels, A.shape[1], u.device.type)
         if blocks.chunks > 1 and (rest := -length % blocks.steps):  # delta 0: passed over
             u, delta, B, C = (F.pad(x, (0, 0, 0, rest)) for x in (u, delta, B, C))
         y: Tensor = Scan.apply(u, delta, A, B, C, order, blocks)  # type: ignore[no-untyped-call]

@@ -168,8 +168,9 @@ class SSAMBA(nn.Module, Embeds):
         nn.init.trunc_normal_(self.class_token, std=0.02)
         nn.init.trunc_normal_(self.positions, std=0.02)
         with torch.no_grad():
-            for layer in self.layers:
-                layer.mixer.contract.weight /= self.config.depth**0.5
+            for name, weight in self.layers.named_parameters():
+                if name.endswith("contract.weight"):
+                    weight /= self.config.depth**0.5
 
     def forward(
         self, features: Float[Tensor, "b bins frames"], lengths: Int[Tensor, "b"] | None = None
@@ -410,3 +411,59 @@ def base_300() -> Config:
 @register("ssamba-base-250", system="ssamba", parameters=96_698_112, note="Base-250")
 def base_250() -> Config:
     return dataclasses.replace(base(), mask_share=250 / 512)
+
+
+# --- for its page --------------------------------------------------------------------------------
+
+ABOUT = About(
+    summary="A bidirectional Mamba over spectrogram patches that learns from unlabelled sound.",
+    use=(
+        "Long sounds or finely cut ones, thousands of tokens at once: time and memory grow with "
+        "the length, not with its square.",
+        "Published SSAMBA weights at hand: `sonograph.load` opens the official files, without "
+        "CUDA and without the patched packages that they were trained with.",
+        "Research on state-space layers: `nn.mamba` and `nn.scan` are the layers alone.",
+    ),
+    avoid=(
+        "Ten seconds of sound in patches of 16 x 16, which are 512 tokens: attention is several "
+        "times faster there. The claim's record says from how many tokens on it pays.",
+        "Memory is the concern and a fused attention is at hand: that is linear in length, too.",
+        "Words are to be written down: it knows nothing of language.",
+        "Less than an hour of sound and no published weights: from scratch there is little to "
+        "learn from.",
+    ),
+    paper="Siavash Shams, Sukru Samet Dindar, Xilin Jiang, Nima Mesgarani, SLT 2024",
+    figures=(
+        "tiny, about 22,000 tokens: 92.7 % less time for a batch than SSAST, 95.4 % less memory",
+        "base 99.0, small 26.2, tiny 7.3 million parameters, pre-training heads included",
+    ),
+    code_licence="BSD-3-Clause; Vision Mamba, which it builds on, Apache-2.0",
+    weights_licence="linked from the official code, which names no other licence for them; trained "
+    "on AudioSet and LibriSpeech",
+    deviations=(
+        "Padding changes nothing: a clip's own tokens are moved together before the layers, so "
+        "that the backward direction starts at its own end. The official code pads to a fixed "
+        "length.",
+        "The share of hidden patches is fixed, not their number; masks are drawn without SSAST's "
+        'bias unless `compat="published"`.',
+        "The scan is plain PyTorch with a backward pass of its own, not a CUDA kernel; it keeps a "
+        "state a block for it.",
+        "Presets `ssamba-test` and `-mini` are ours, with a shorter schedule; `-mini` averages the "
+        'residuals of a pair (`pairing="mean"`).',
+    ),
+    faults=(
+        "Layers are paired and both of a pair add up a residual that is the same in both: it "
+        "doubles with each pair, 4,096-fold after 24 layers, and drowns what later layers add. "
+        "Published weights need it, so it is the published presets' form, in float32; "
+        "`pairing` has two others.",
+        "The final norm is applied twice; kept for the published weights' sake.",
+        "The option that halves the sum of both directions is misspelt and has no effect; the "
+        "library's default, which halves, is what the weights were trained with.",
+        "Without causal-conv1d the mixer cannot be imported, and the model file hides why.",
+        "A 1000-class ImageNet head lies unused in every checkpoint.",
+        "Adapting positions takes the number of frequency rows for 8, whatever the patches.",
+    ),
+    verbs=("train", "adapt", "evaluate", "embed", "tag", "search"),
+    golden=("ssamba",),
+    checks=("tests/parity/test_mamba_transformers.py",),
+)
