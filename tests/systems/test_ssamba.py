@@ -102,7 +102,7 @@ def test_pairings_differ_in_the_residual_alone():
     for pairing in ("doubled", "mean", "none"):
         other = ssamba.build(dataclasses.replace(SMALL, pairing=pairing)).eval()
         other.load_state_dict(doubled.state_dict())
-        seen = []
+        seen: list[torch.Tensor] = []
         other.layers[2].register_forward_hook(lambda _, __, out, kept=seen: kept.append(out[1]))
         other.mix(x)
         answers[pairing] = seen[0]

@@ -5,17 +5,20 @@
 Mamba (Gu and Dao 2023), equation 2 with the simplified step delta B for the input, as in its code.
 Every channel e has a state of n numbers with decays of their own, A (e, n) < 0.
 
-What is fast, and why (measured on two cores of an EPYC, 384 channels of 16 states, one thread):
+What is fast, and why (384 or 1536 channels of 16 states, one thread of an EPYC with 1 MB of
+second-level cache; `benchmarks/scan.py` times the result):
 
 - Time outermost, states next, channels innermost, (steps, b, n, e): every elementwise pass then
-  runs over long contiguous rows. With states innermost the same loop takes 1.6 to 2.4 times as
+  runs over long contiguous rows. With states innermost the same loop takes 1.7 to 2.2 times as
   long, since rows of 16 are too short to vectorise over.
 - A plain loop over time inside blocks that stay in the processor's cache: decays and inputs of a
   block are made in a few passes, the loop is one fused multiply-add of (b, n, e) numbers a step,
-  in place, and one batched product reads the block out. About 1.1 ns a token, channel and state.
-- All of it at once, as parallel scans do, takes 8 times as long with a loop inside chunks and 20
-  times with log2(steps) rounds (Hillis-Steele): the states of the whole sequence go through main
-  memory several times, and a processor has nothing to gain from more independent work.
+  in place, and one batched product reads the block out. 1.0 to 1.2 ns a token, channel and state.
+- All of it at once, as parallel scans do, takes 8 to 10 times as long with a loop inside chunks, 20
+  to 27 times with log2(steps) rounds (Hillis-Steele): the states of the whole sequence go through
+  main memory several times, and a processor gains nothing from more independent work.
+- Memory for blocks is taken once, and sums over channels are a product and a sum, not a
+  matrix-vector product, which is five times as slow here: together this halved the backward pass.
 - exp2 with log2(e) folded into A: PyTorch's exp takes three times as long as its exp2.
 
 An accelerator has the opposite problem, too little work a step. There a block is cut into chunks
@@ -23,8 +26,9 @@ that advance together, their end states are chained, and what each chunk inherit
 end by its decays' running product. Only products of decays are formed, all at most 1; exp(-sum)
 would overflow.
 
-The backward pass keeps delta, u, B, C and one state a block (about a tenth more), and makes the
-states of a block again when it comes to it: memory stays linear in length and free of states.
+The backward pass keeps delta, u, B, C and one state a block (with 384 channels an eighth of these,
+with 1536 half), and makes the states of a block again when it comes to it. Making these
+first states again as well would save that, for one more pass over the sequence.
 """
 
 from __future__ import annotations

@@ -170,7 +170,7 @@ class SSAMBA(nn.Module, Embeds):
         with torch.no_grad():
             for name, weight in self.layers.named_parameters():
                 if name.endswith("contract.weight"):
-                    weight /= self.config.depth**0.5
+                    weight.div_(self.config.depth**0.5)
 
     def forward(
         self, features: Float[Tensor, "b bins frames"], lengths: Int[Tensor, "b"] | None = None
