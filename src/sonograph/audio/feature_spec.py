@@ -34,8 +34,7 @@ class FeatureSpec(Config):
 
     Steps, in this order: level, scale, clip mean, ends, frames, frame mean, pre-emphasis, window,
     FFT, |X|^power, bands, log, top_db, DCT (mfcc), deltas, normalise. The samples themselves are
-    features
-    too: `waveform_spec`.
+    features too: `waveform_spec`.
     """
 
     kind: Literal["kaldi_fbank", "log_mel", "mfcc", "cqt", "waveform"] = "kaldi_fbank"
