@@ -419,7 +419,7 @@ def test() -> Config:
 
 @register("tera-mini", system="tera", note="the claim's size")
 def mini() -> Config:
-    return Config(width=192, num_heads=4, hidden=768, frames=300)
+    return Config(width=128, depth=2, num_heads=4, hidden=512, frames=300)
 
 
 @register("tera-base", system="tera", parameters=21_327_360, note="time, frequency, magnitude")
