@@ -114,15 +114,18 @@ def build(described: Mapping[str, Any]) -> nn.Module:
     from sonograph.nn.heads import Classifier
 
     kind = described.get("kind")
-    if kind == "encoder":
+    if kind in ("encoder", "tagger"):
         module = registry.module(described["system"])
-        return module.build(module.Config.from_dict(described["config"]))
+        model = module.build(module.Config.from_dict(described["config"]))
+        return getattr(model, "encoder", model) if kind == "encoder" else model
     if kind == "pretraining":
         encoder = build(described["encoder"])
-        return registry.module(described["encoder"]["system"]).Pretraining(encoder)
+        system = described.get("system", described["encoder"]["system"])
+        return registry.module(system).Pretraining(encoder)
     if kind == "classifier":
         encoder = build(described["encoder"])
-        return Classifier(encoder, described["labels"], described["pool"])  # type: ignore[arg-type]
+        answer = described.get("answer", "one")
+        return Classifier(encoder, described["labels"], described["pool"], answer=answer)  # type: ignore[arg-type]
     raise InputError(f"a model of kind {kind!r} is not known: update sonograph")
 
 

@@ -6,7 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sonograph.audio import spectrum
-from sonograph.audio.feature_spec import FeatureSpec, Frontend, cqt_spec, log_mel_spec
+from sonograph.audio.feature_spec import (
+    FeatureSpec,
+    Frontend,
+    cqt_spec,
+    log_mel_spec,
+    waveform_spec,
+)
 from sonograph.errors import InputError
 
 SPECS = {
@@ -17,6 +23,14 @@ SPECS = {
     "log-mel-plain": log_mel_spec(16000, 512, 200, 40).override(center="none", power=1.0),
     "mfcc": log_mel_spec(16000, 512, 160, 40).override(kind="mfcc", coefficients=13),
     "cqt": cqt_spec(16000, 320, 220.0, 24),
+    "own-level": log_mel_spec(16000, 512, 160, 40, log="ln").override(
+        level="rms", level_to=0.05, log_offset=1e-6, normalise="bands", normalise_eps=1e-3
+    ),
+    "own-mean": log_mel_spec(16000, 512, 160, 40, top_db=80.0).override(
+        level="deviation", normalise="clip", normalise_eps=1e-6
+    ),
+    "waveform": waveform_spec(16000),
+    "own-waveform": waveform_spec(16000).override(normalise="clip", normalise_eps=1e-5),
 }
 each_spec = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 
@@ -144,3 +158,44 @@ def test_impossible_recipes(wrong):
 def test_recipe_goes_through_json():
     spec = log_mel_spec(22050, 1024, 256, 80, top_db=80.0)
     assert FeatureSpec.from_json(spec.to_json()) == spec
+
+
+def test_levels_are_of_the_clip():
+    """Loudness no longer matters; an RMS and a deviation are what they say."""
+    x = noise(2, 4000)
+    for level, measured in (("rms", lambda y: y.square().mean(1).sqrt()), ("deviation", torch.std)):
+        front = Frontend(waveform_spec(16000).override(level=level, level_to=0.3))
+        for values in front(torch.stack([x[0], 50 * x[0]])).values:
+            torch.testing.assert_close(measured(values).squeeze(), torch.tensor(0.3))
+    silent = Frontend(waveform_spec(16000).override(level="rms"))(torch.zeros(1, 100))
+    assert torch.equal(silent.values, torch.zeros(1, 1, 100))
+
+
+@pytest.mark.parametrize(("normalise", "axes"), [("clip", (1, 2)), ("bands", (2,))])
+def test_normalised_by_itself(normalise, axes):
+    plain = log_mel_spec(16000, 512, 160, 40, log="ln")
+    spec = plain.override(normalise=normalise, normalise_eps=1e-10)
+    raw, values = Frontend(plain)(noise(2, 9000)).values, Frontend(spec)(noise(2, 9000)).values
+    deviation, mean = torch.std_mean(raw, axes, keepdim=True)
+    torch.testing.assert_close(values, (raw - mean) / (deviation + 1e-10))
+
+
+def test_an_offset_instead_of_a_floor():
+    spec = log_mel_spec(16000, 512, 160, 40, log="none")
+    energies = Frontend(spec)(noise(1, 4000)).values
+    values = Frontend(spec.override(log="ln", log_offset=1e-3))(noise(1, 4000)).values
+    torch.testing.assert_close(values, (energies + 1e-3).log())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"hop_samples": 2},
+        {"log": "ln"},
+        {"center": "reflect"},
+        {"normalise": "clip", "mean": 1.0},
+    ],
+)
+def test_a_waveform_has_no_frames_of_its_own(changes):
+    with pytest.raises(InputError):
+        waveform_spec(16000).override(changes)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from sonograph import registry
-from sonograph.nn.heads import Classifier
+from sonograph.nn.heads import Classifier, Tagging
 
 RECORDED = Path(__file__).parent / "recorded"
 PRESETS = tuple(registry.presets())
@@ -27,8 +27,19 @@ class Case:
     def module(self) -> Any:
         return registry.module(self.preset.system)
 
-    def build(self, seed: int = 0) -> Any:
+    def model(self, seed: int = 0) -> Any:
+        """What the preset builds: an encoder, or a tagger around one."""
         return registry.build(self.preset.name, seed=seed).eval()
+
+    def build(self, seed: int = 0) -> Any:
+        """The encoder."""
+        model = self.model(seed)
+        return getattr(model, "encoder", model)
+
+    def tagger(self, seed: int = 0) -> Any:
+        """The model with its own labels, or None where the system has none."""
+        model = self.model(seed)
+        return model if isinstance(model, Tagging) else None
 
     def classifier(self, classes: int = 3) -> Classifier:
         torch.manual_seed(0)
@@ -43,7 +54,7 @@ class Case:
 
     def features(self, batch: int = 2, frames: int | None = None, seed: int = 1) -> torch.Tensor:
         config = self.preset.make()
-        shape = (batch, config.features.bins, frames or config.frames)
+        shape = (batch, config.features.rows, frames or config.frames)
         return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
     @property

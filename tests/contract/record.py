@@ -26,7 +26,7 @@ def record(system: str, published: dict[str, str]) -> None:
         assert folder is not None
         official = golden().read_case(folder / "golden" / f"{name}.npz")
         cases[preset] = shapes(golden().published_state(official))
-    state = shapes((case.pretraining() or case.build()).state_dict())
+    state = shapes((case.pretraining() or case.model()).state_dict())
     RECORDED.mkdir(exist_ok=True)
     text = json.dumps({"state": state, "published": cases}, indent=1)
     (RECORDED / f"{system}.json").write_text(text + "\n")

@@ -154,11 +154,31 @@ def test_windows_together_are_the_whole(case):
     assert sum(len(batch.start_s) for batch in batches) == 4
 
 
+def test_a_tagger_answers(case):
+    model = case.tagger()
+    if model is None:
+        pytest.skip(f"{case.preset.system} has no labels of its own")
+    config = case.preset.make()
+    with torch.inference_mode():
+        logits = model(case.features(3))
+        short = torch.tensor([config.frames // 2, config.frames])
+        alone = model(case.features(2)[:1, :, : config.frames // 2])
+        beside = model(case.features(2), short)[:1]
+    assert logits.shape == (3, len(model.labels))
+    assert len(set(model.labels)) == len(model.labels)
+    torch.testing.assert_close(beside, alone, atol=1e-5, rtol=1e-5)
+    scores = model.scores(logits)
+    assert ((scores >= 0) & (scores <= 1)).all()
+    noise = np.random.default_rng(0).standard_normal(config.features.samples(config.frames))
+    tags = model.tag(Audio(0.1 * noise[None].astype(np.float32), config.features.rate_hz))
+    assert set(tags.scores) == set(model.labels)
+
+
 # --- backward
 
 
 def test_every_weight_has_a_finite_gradient(case):
-    model = case.classifier()
+    model = case.tagger() or case.classifier()
     lengths = torch.tensor([case.preset.make().frames // 2, case.preset.make().frames])
     cross_entropy(model(case.features(), lengths), torch.tensor([0, 2])).backward()
     assert_gradients(model)
@@ -251,7 +271,7 @@ def test_resumed_in_the_middle_equals_uninterrupted(case, tmp_path):
 # --- saving, names
 
 
-@pytest.mark.parametrize("kind", ["build", "classifier", "pretraining"])
+@pytest.mark.parametrize("kind", ["model", "build", "classifier", "pretraining"])
 def test_saved_and_loaded_to_equal_bits(case, kind, tmp_path):
     model = getattr(case, kind)()
     if model is None:
@@ -269,7 +289,7 @@ def test_saved_and_loaded_to_equal_bits(case, kind, tmp_path):
 
 def test_weights_keep_their_names(case):
     """A rename orphans every saved model: if it is meant, record anew and convert old files."""
-    model = case.pretraining() or case.build()
+    model = case.pretraining() or case.model()
     assert shapes(model.state_dict()) == case.recorded["state"]
 
 
@@ -288,9 +308,16 @@ def test_official_names_fill_every_weight_once(case):
     for preset, official in published(case):
         assert case.module.is_published(official)
         ours = case.module.from_published(official)
-        encoder = registry.build(preset, device="meta")
-        own = case.module.Pretraining(encoder) if case.pretraining() else encoder
-        for name, size in shapes(own.state_dict()).items():
+        model = registry.build(preset, device="meta")
+        own = shapes(model.state_dict())
+        if case.tagger() is None:  # an encoder, perhaps with its objective, of which all or nothing
+            own = {f"encoder.{name}": size for name, size in own.items()}
+            whole = (
+                shapes(case.module.Pretraining(model).state_dict()) if case.pretraining() else {}
+            )
+            if set(ours) & (set(whole) - set(own)):
+                own = whole
+        for name, size in own.items():
             assert list(ours[name].shape) == size, name
         heard = [value for tensor in ours.values() for value in tensor.unique().tolist()]
         assert len(heard) == len(set(heard)), "two of our weights hold the same official one"

@@ -8,6 +8,7 @@ from sonograph import registry
 from sonograph.data.clips import Clip, Clips
 from sonograph.errors import InputError
 from sonograph.recipes import recipe_module
+from sonograph.recipes.pretraining import divided
 from sonograph.recipes.represent import ssast
 
 
@@ -23,7 +24,7 @@ def clips(count: int, split: str | None = None) -> Clips:
 @pytest.mark.parametrize("count", [5, 9, 14, 30, 100])
 def test_some_clips_are_always_held_out_and_the_test_split_is_left_alone(count):
     everything = clips(count)
-    train, valid = ssast.divided(everything)
+    train, valid = divided(everything)
     test = {clip.id for clip in everything.split("test")}
     ids = [{clip.id for clip in part} for part in (train, valid)]
     assert all(ids)
@@ -32,14 +33,14 @@ def test_some_clips_are_always_held_out_and_the_test_split_is_left_alone(count):
 
 
 def test_a_published_training_split_is_divided_where_there_is_no_other():
-    train, valid = ssast.divided(clips(20, "train"))
+    train, valid = divided(clips(20, "train"))
     assert len(train) + len(valid) <= 20
     assert len(valid)
 
 
 def test_one_clip_cannot_be_divided():
     with pytest.raises(InputError, match="1 clips are too few"):
-        ssast.divided(clips(1))
+        divided(clips(1))
 
 
 def test_every_preset_has_a_recipe():

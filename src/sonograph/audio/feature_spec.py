@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from sonograph.audio.cqt import ConstantQ
@@ -31,11 +31,12 @@ from sonograph.errors import InputError
 class FeatureSpec(Config):
     """How a waveform becomes what a model sees. The defaults are SSAST's and AST's Kaldi fbank.
 
-    Steps, in this order: scale, clip mean, ends, frames, frame mean, pre-emphasis, window, FFT,
-    |X|^power, bands, log, top_db, DCT (mfcc), (value - mean) / deviation.
+    Steps, in this order: level, scale, clip mean, ends, frames, frame mean, pre-emphasis, window,
+    FFT, |X|^power, bands, log, top_db, DCT (mfcc), normalise. The samples themselves are features
+    too: `waveform_spec`.
     """
 
-    kind: Literal["kaldi_fbank", "log_mel", "mfcc", "cqt"] = "kaldi_fbank"
+    kind: Literal["kaldi_fbank", "log_mel", "mfcc", "cqt", "waveform"] = "kaldi_fbank"
     rate_hz: int = 16000
     window_samples: int = 400
     hop_samples: int = 160
@@ -49,14 +50,21 @@ class FeatureSpec(Config):
     power: float = 2.0
     log: Literal["ln", "log10", "db", "none"] = "ln"
     log_floor: float = 1.1920929e-07  # values below are raised to it before the logarithm
+    log_offset: float = 0.0  # added before the logarithm; the floor is then taken for nothing
     top_db: float | None = None  # how far below the clip's loudest value others may lie; log = db
     center: Literal["none", "reflect", "constant"] = (
         "none"  # frames centred on t hop, ends so padded
     )
     preemphasis: float = 0.97
     remove_dc: Literal["none", "frame"] = "frame"
+    level: Literal["keep", "rms", "deviation"] = "keep"  # of each clip, brought to `level_to`
+    level_to: float = 1.0
     waveform_scale: float = 1.0
     clip_mean: Literal["keep", "subtract"] = "subtract"
+    normalise: Literal["fixed", "clip", "bands"] = (
+        "fixed"  # by mean and deviation below, or by those of the clip, or of each of its bands
+    )
+    normalise_eps: float = 1e-10  # clip, bands: added to the (unbiased) deviation
     mean: float = -4.2677393
     deviation: float = 9.1379948  # SSAST divides by twice the standard deviation
     coefficients: int = 20  # mfcc: how many are kept
@@ -76,9 +84,21 @@ class FeatureSpec(Config):
         )
         need(self.power > 0, f"power is {self.power}: give more than 0")
         need(self.deviation > 0, f"deviation is {self.deviation}: give more than 0")
-        need(self.log == "none" or self.log_floor > 0, "log_floor must be more than 0")
+        need(
+            self.log == "none" or self.log_floor > 0 or self.log_offset > 0,
+            "log_floor or log_offset must be more than 0",
+        )
+        need(
+            self.normalise == "fixed" or (self.mean, self.deviation) == (0, 1),
+            f"normalise {self.normalise!r} takes mean and deviation from the clip: give 0 and 1",
+        )
         need(self.top_db is None or self.log == "db", "top_db needs log 'db'")
-        if self.kind == "cqt":
+        if self.kind == "waveform":
+            samples = (self.window_samples, self.hop_samples, self.fft_samples, self.bins)
+            need(samples == (1, 1, 1, 1), "of a waveform window, hop, FFT and bins are 1")
+            need(self.center == "none", "a waveform's frames are its samples: center 'none'")
+            need(self.log == "none" and self.top_db is None, "a waveform has no logarithm")
+        elif self.kind == "cqt":
             top = self.low_hz * 2 ** ((self.bins - 1) / self.bins_per_octave)
             need(self.low_hz > 0 and top < self.rate_hz / 2, f"the CQT reaches {top:.6g} Hz")
             need(
@@ -196,6 +216,12 @@ def log_mel_spec(
     )
 
 
+def waveform_spec(rate_hz: int) -> FeatureSpec:
+    """The samples as they are: one row, one frame a sample. `override` sets level and mean."""
+    plain = log_mel_spec(rate_hz, 1, 1, 1, log="none")
+    return plain.override(kind="waveform", center="none", mel_norm="none")
+
+
 def cqt_spec(
     rate_hz: int, hop_samples: int, low_hz: float, bins: int, bins_per_octave: int = 12
 ) -> FeatureSpec:
@@ -227,8 +253,9 @@ class Frontend(nn.Module):
     def __init__(self, spec: FeatureSpec):
         super().__init__()
         self.spec = spec
+        self.energies: BandFrames | ConstantQ | None = None
         if spec.kind == "cqt":
-            self.energies: BandFrames | ConstantQ = ConstantQ(
+            self.energies = ConstantQ(
                 spec.rate_hz,
                 spec.hop_samples,
                 spec.low_hz,
@@ -238,7 +265,7 @@ class Frontend(nn.Module):
                 spec.window,
                 spec.power,
             )
-        else:
+        elif spec.kind != "waveform":
             self.energies = BandFrames(
                 spec.waveform_scale * window_values(spec.window, spec.window_samples),
                 mel_bank(
@@ -272,9 +299,13 @@ class Frontend(nn.Module):
     def _features(self, waveform: Tensor, lengths: Tensor | None) -> Features:
         spec = self.spec
         n = waveform.shape[1]
+        if spec.level != "keep" and n > 0:
+            waveform = _levelled(waveform, lengths, spec.level, spec.level_to)
         # what frames lose with their own mean need not be taken from the clip
         if spec.clip_mean == "subtract" and spec.remove_dc == "none" and n > 0:
             waveform = waveform - _clip_mean(waveform, lengths)
+        if self.energies is None:
+            return self._finished(waveform[:, None] * spec.waveform_scale, lengths, n)
         width = spec.frame_samples // 2 if spec.center != "none" else 0
         energies: Callable[[Tensor, int, Callable[[Tensor], Tensor]], Tensor] = self.energies
         if isinstance(self.energies, ConstantQ):
@@ -284,26 +315,42 @@ class Frontend(nn.Module):
         else:  # ends that all clips share need no padded copy
             energies = functools.partial(self.energies, width=width, ends=spec.center)
         frames = spec.frames(n)
-        if lengths is None:
-            counts = torch.full((len(waveform),), frames, device=waveform.device)
-            inside = None
-        else:
-            counts = self.frame_lengths(lengths)
-            inside = torch.arange(frames, device=waveform.device) < counts[:, None]
-            inside = inside[:, None]
-        if spec.top_db is None and self.cosines is None:
+        if spec.top_db is None and self.cosines is None and spec.normalise == "fixed":
             values = energies(waveform, frames, lambda block: self._normal(*self._log(block)))
-        else:
-            values = energies(waveform, frames, lambda block: torch.mul(*self._log(block)))
-            if spec.top_db is not None and frames > 0:
-                heard = values if inside is None else torch.where(inside, values, -torch.inf)
-                values = torch.maximum(values, heard.amax((1, 2), keepdim=True) - spec.top_db)
-            if self.cosines is not None:
-                values = self.cosines(values)
+            return self._padded(values, lengths, frames)
+        values = energies(waveform, frames, lambda block: torch.mul(*self._log(block)))
+        return self._finished(values, lengths, frames)
+
+    def _finished(self, values: Tensor, lengths: Tensor | None, frames: int) -> Features:
+        """What needs the whole clip: top_db, DCT, normalisation."""
+        spec = self.spec
+        inside = self._inside(lengths, frames, values.device)
+        if spec.top_db is not None and frames > 0:
+            heard = values if inside is None else torch.where(inside, values, -torch.inf)
+            values = torch.maximum(values, heard.amax((1, 2), keepdim=True) - spec.top_db)
+        if self.cosines is not None:
+            values = self.cosines(values)
+        if spec.normalise == "fixed":
             values = self._normal(values, 1.0)
-        if inside is not None:
-            values = torch.where(inside, values, -spec.mean / spec.deviation)
-        return Features(values, counts)
+        elif frames > 0:
+            axes = (2,) if spec.normalise == "bands" else (1, 2)
+            values = _standardised(values, inside, axes, spec.normalise_eps)
+        return self._padded(values, lengths, frames)
+
+    def _padded(self, values: Tensor, lengths: Tensor | None, frames: int) -> Features:
+        """With the counts of frames; beyond them lies what a raw value of 0 becomes."""
+        inside = self._inside(lengths, frames, values.device)
+        if lengths is None or inside is None:
+            return Features(values, torch.full((len(values),), frames, device=values.device))
+        values = torch.where(inside, values, -self.spec.mean / self.spec.deviation)
+        return Features(values, self.frame_lengths(lengths))
+
+    def _inside(
+        self, lengths: Tensor | None, frames: int, device: torch.device
+    ) -> Bool[Tensor, "b 1 frames"] | None:
+        if lengths is None:
+            return None
+        return (torch.arange(frames, device=device) < self.frame_lengths(lengths)[:, None])[:, None]
 
     def frame_lengths(self, lengths: Int64[Tensor, "b"]) -> Int64[Tensor, "b"]:
         """`spec.frames` of a tensor of lengths."""
@@ -319,12 +366,52 @@ class Frontend(nn.Module):
         if spec.log == "none":
             return energies, 1.0
         unit = {"ln": 1.0, "log10": 1 / math.log(10), "db": 20 / (spec.power * math.log(10))}
+        if spec.log_offset:
+            return (energies + spec.log_offset).log(), unit[spec.log]
         return energies.clamp(min=spec.log_floor).log(), unit[spec.log]
 
     def _normal(self, values: Tensor, unit: float) -> Tensor:
         """(unit values - mean) / deviation, in one pass."""
         offset = torch.full((), -self.spec.mean / self.spec.deviation, device=values.device)
         return torch.add(offset.to(values.dtype), values, alpha=unit / self.spec.deviation)
+
+
+def _levelled(
+    waveform: Float[Tensor, "b n"],
+    lengths: Int64[Tensor, "b"] | None,
+    level: Literal["rms", "deviation"],
+    to: float,
+) -> Float[Tensor, "b n"]:
+    """Each clip with its own samples at an RMS, or at a standard deviation (unbiased), of `to`.
+
+    Silence stays silence: levels below 1e-6 count as that.
+    """
+    n = waveform.shape[1]
+    if lengths is None:
+        lengths = torch.full((len(waveform),), n, device=waveform.device)
+    valid = torch.arange(n, device=waveform.device) < lengths[:, None]
+    count = lengths[:, None].clamp(min=1)
+    own = torch.where(valid, waveform, 0)
+    if level == "deviation":
+        own = torch.where(valid, own - own.sum(1, keepdim=True) / count, 0)
+        count = (count - 1).clamp(min=1)
+    loudness = (own.square().sum(1, keepdim=True) / count).sqrt()
+    return waveform * (to / loudness.clamp(min=1e-6))
+
+
+def _standardised(
+    values: Float[Tensor, "b rows frames"],
+    inside: Bool[Tensor, "b 1 frames"] | None,
+    axes: tuple[int, ...],
+    eps: float,
+) -> Float[Tensor, "b rows frames"]:
+    """(value - mean) / (unbiased deviation + eps), over the valid values along the axes."""
+    valid = torch.ones_like(values) if inside is None else inside.expand_as(values).to(values.dtype)
+    count = valid.sum(axes, keepdim=True)
+    mean = (values * valid).sum(axes, keepdim=True) / count.clamp(min=1)
+    apart = (values - mean) * valid
+    deviation = (apart.square().sum(axes, keepdim=True) / (count - 1).clamp(min=1)).sqrt()
+    return apart / (deviation + eps)
 
 
 def _clip_mean(

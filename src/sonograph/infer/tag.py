@@ -2,36 +2,39 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
 from sonograph.audio.feature_spec import Frontend
 from sonograph.errors import InputError
 from sonograph.infer.windows import Sound, name_of, seconds_of, window_batches
-from sonograph.nn.heads import Classifier
+from sonograph.nn.heads import Tagging
 from sonograph.outputs import Span, Tags
 from sonograph.progress import Progress, silent
 
 
 @torch.inference_mode()
-def tag(model: Classifier, sound: Sound, batch: int = 8, progress: Progress = silent) -> Tags:
+def tag(model: Tagging, sound: Sound, batch: int = 8, progress: Progress = silent) -> Tags:
     """Every label with its score, and for each window of the sound what it held.
 
-    Scores are probabilities that sum to 1: the mean over half-overlapping windows, each weighted by
-    how much of it is sound.
+    Scores are probabilities: the mean over half-overlapping windows, each weighted by how much of
+    it is sound. They sum to 1 in a model that answers with one label.
     """
-    if not isinstance(model, Classifier):
+    if not isinstance(model, Tagging):
         raise InputError(
             f"{getattr(model, 'name', type(model).__name__)} has no labels: adapt it first, "
             "`sonograph adapt MODEL --data labels.csv`"
         )
-    encoder = model.encoder
-    frontend, frames = Frontend(encoder.spec), encoder.config.frames  # type: ignore[attr-defined]
+    encoder: Any = model.encoder  # type: ignore[attr-defined]
+    frontend, frames = Frontend(encoder.spec), encoder.config.frames
     total = seconds_of(sound)
     scores, weights, spans = [], [], []
     for group in window_batches(sound, encoder.spec, frames, max(1, frames // 2), batch):
         features = frontend(group.waveform, group.lengths)
-        shares = model(features.values, features.lengths).softmax(1).numpy()
+        logits = model(features.values, features.lengths)  # type: ignore[operator]
+        shares = model.scores(logits).numpy()
         seconds = (group.lengths / encoder.spec.rate_hz).tolist()
         scores.append(shares)
         weights += seconds

@@ -69,7 +69,8 @@ class Encoder(Protocol):
     """
 
     spec: FeatureSpec
-    width: int
+    width: int  # of `Tokens.values`; `special_width` where that of `Tokens.special` is another
+    grid: tuple[int, int]  # of the tokens of the longest input
 
     def describe(self) -> dict[str, Any]:
         """What `weights.build` needs to make this encoder again."""
@@ -78,3 +79,8 @@ class Encoder(Protocol):
     def __call__(
         self, features: Float[Tensor, "b bins frames"], lengths: Int[Tensor, "b"] | None = None
     ) -> Tokens: ...
+
+
+def special_width(encoder: Encoder) -> int:
+    """The width of the tokens that stand for the whole clip."""
+    return getattr(encoder, "special_width", encoder.width)

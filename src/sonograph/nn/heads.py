@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from sonograph.nn.encoder import Embeds, Encoder, Pooling
+from sonograph.nn.encoder import Embeds, Encoder, Pooling, special_width
 from sonograph.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -16,7 +16,30 @@ if TYPE_CHECKING:
     from sonograph.outputs import Tags
 
 
-class Classifier(nn.Module, Embeds):
+Answer = Literal["one", "several"]
+
+
+class Tagging:
+    """What a model with labels answers: `labels`, and `answer`, one of them or several at once.
+
+    Its `encoder` makes the tokens, its forward the logits (batch, labels).
+    """
+
+    labels: tuple[str, ...]
+    answer: Answer = "one"
+
+    def scores(self, logits: Float[Tensor, "b labels"]) -> Float[Tensor, "b labels"]:
+        """Probabilities: of the labels against each other, or of each one by itself."""
+        return logits.softmax(-1) if self.answer == "one" else logits.sigmoid()
+
+    def tag(self, sound: Sound, progress: Progress = silent) -> Tags:
+        """Labels of a path or `Audio` of any length: see `sonograph.infer.tag`."""
+        from sonograph.infer.tag import tag
+
+        return tag(self, sound, progress=progress)
+
+
+class Classifier(nn.Module, Embeds, Tagging):
     """Any encoder with a normalised linear layer on its pooled tokens.
 
     features (batch, bins, frames) -> logits (batch, labels). The head of AST and SSAST
@@ -29,15 +52,18 @@ class Classifier(nn.Module, Embeds):
         labels: Sequence[str],
         pool: Pooling = "tokens",
         norm_eps: float = 1e-5,
+        answer: Answer = "one",
     ):
         super().__init__()
         self.encoder = encoder
         self.labels = tuple(labels)
+        self.answer: Answer = answer
         self.pool: Pooling = pool
+        width = encoder.width if pool == "tokens" else special_width(encoder)
         self.head = nn.ModuleDict(
             {
-                "norm": nn.LayerNorm(encoder.width, eps=norm_eps),
-                "project": nn.Linear(encoder.width, len(self.labels)),
+                "norm": nn.LayerNorm(width, eps=norm_eps),
+                "project": nn.Linear(width, len(self.labels)),
             }
         )
 
@@ -54,12 +80,6 @@ class Classifier(nn.Module, Embeds):
         pooled = self.encoder(features, lengths).pool(self.pool)
         return self.head["project"](self.head["norm"](pooled))
 
-    def tag(self, sound: Sound, progress: Progress = silent) -> Tags:
-        """Labels of a path or `Audio` of any length: see `sonograph.infer.tag`."""
-        from sonograph.infer.tag import tag
-
-        return tag(self, sound, progress=progress)
-
     def describe(self) -> dict[str, Any]:
         """What `weights.build` needs to make this model again."""
         return {
@@ -67,4 +87,5 @@ class Classifier(nn.Module, Embeds):
             "encoder": self.encoder.describe(),
             "labels": list(self.labels),
             "pool": self.pool,
+            "answer": self.answer,
         }

@@ -16,10 +16,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
+from sonograph import weights
 from sonograph.audio.feature_spec import FeatureSpec
-from sonograph.data.clips import Clips
+from sonograph.data.clips import Clip, Clips
 from sonograph.errors import InputError
+from sonograph.metrics.intervals import Interval
 from sonograph.progress import Progress, silent
+from sonograph.records import Figure, Verdict
 from sonograph.train.finetune import Examples, Finetune, Finetuned, examples_of, finetune
 
 
@@ -33,6 +36,15 @@ class Question:
     words: str
     fewest: int = 6  # clips a class must have: below that a fold has none to test
     most: int = 700  # clips in all; of more, those whose id hashes lowest
+
+
+EFFECT = Question("effect", "effect", ("ufoai",), "Which kind of sound effect is it?", fewest=12)
+INSTRUMENT = Question(
+    "instrument", "instrument", ("timgm6mb",), "Which family of instruments plays?"
+)
+TONE = Question("tone", "tone", ("gcin",), "Which of five Mandarin tones is spoken?")
+PROMPT = Question("prompt", "prompt", ("asterisk-en",), "What kind of announcement is spoken?")
+CORE_QUESTIONS = (EFFECT, INSTRUMENT, TONE)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -57,8 +69,12 @@ def open_task(
     frames: int,
     folds: int = 3,
     progress: Progress = silent,
+    labels: int | None = None,
 ) -> Task:
-    """Read a task; groups (recordings) never stand on both sides of a fold."""
+    """Read a task; groups (recordings) never stand on both sides of a fold.
+
+    labels: how many clips of a class are learned from at most, those whose id hashes lowest.
+    """
     mine = clips.filter(
         lambda clip: question.task in clip.labels and clip.source in question.corpora
     )
@@ -78,13 +94,26 @@ def open_task(
         mine = mine.filter(lambda clip: clip.id in kept)
     examples = examples_of(mine, question.task, spec, frames, progress=progress)
     row = {name: number for number, name in enumerate(examples.ids)}
-    pairs = mine.folds(question.task, folds)
+    pairs = [
+        (_at_most(train, question.task, labels) if labels else list(train), list(test))
+        for train, test in mine.folds(question.task, folds)
+    ]
     return Task(
         question,
         examples,
         tuple(([row[c.id] for c in train], [row[c.id] for c in test]) for train, test in pairs),
         mine,
     )
+
+
+def _at_most(clips: Clips, task: str, count: int) -> list[Clip]:
+    """So many clips of each class, those whose id hashes lowest."""
+    kept: dict[str, list[Clip]] = {}
+    for clip in sorted(clips, key=lambda clip: hashlib.sha256(clip.id.encode()).digest()):
+        of_class = kept.setdefault(clip.labels[task], [])
+        if len(of_class) < count:
+            of_class.append(clip)
+    return [clip for of_class in kept.values() for clip in of_class]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,8 +153,9 @@ def learn(
     for seed in seeds:
         train, test = (task.examples.take(rows) for rows in task.folds[seed % len(task.folds)])
         place = folder / f"seed{seed}"
-        card = {"system": "ssast", "task": task.question.task, "arm": way.name, "seed": seed}
         encoder = copy.deepcopy(way.start(seed))
+        system = encoder.describe()["system"]
+        card = {"system": system, "task": task.question.task, "arm": way.name, "seed": seed}
         results.append(finetune(encoder, train, test, place, way.for_seed(seed), card, progress))
         folders.append(place)
     measured = [r.measured for r in results if r.measured is not None]
@@ -138,3 +168,53 @@ def learn(
         results[0].total_parameters,
         tuple(folders),
     )
+
+
+def compare(
+    questions: Sequence[Question],
+    clips: Clips,
+    spec: FeatureSpec,
+    frames: int,
+    ways: Sequence[Way],
+    seeds: Sequence[int],
+    folder: Path,
+    progress: Callable[[str], Progress] = lambda title: silent,
+    labels: int | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Every arm in every task: {task: {"clips", "classes", "majority", arm: [accuracy a seed]}}.
+
+    All arms hear the same features. labels: see `open_task`.
+    """
+    by_task: dict[str, dict[str, Any]] = {}
+    for question in questions:
+        task = open_task(question, clips, spec, frames, len(seeds), labels=labels)
+        row: dict[str, Any] = {"clips": len(task.examples), "classes": len(task.examples.classes)}
+        row["majority"] = task.majority
+        for way in ways:
+            place = folder / question.name / way.name
+            outcome = learn(task, way, seeds, place, progress(f"{question.name}: {way.name}"))
+            row[way.name] = list(outcome.accuracies)
+        by_task[question.name] = row
+    return by_task
+
+
+def task_figures(by_task: dict[str, dict[str, Any]], arms: Sequence[str]) -> list[Figure]:
+    """The mean accuracy of each arm in each task, for a record."""
+    return [
+        Figure(f"{task}, {arm}", float(np.mean(row[arm])), unit="accuracy")
+        for task, row in by_task.items()
+        for arm in arms
+    ]
+
+
+def verdict_of(gain: Interval) -> Verdict:
+    """The rule of every comparison: the 95 % interval of the paired difference against 0."""
+    return "shown" if gain.low > 0 else "not shown" if gain.high < 0 else "inconclusive"
+
+
+def spent(folder: Path, seconds: float) -> float:
+    """Seconds of this run and of those before it on the same folder."""
+    path = folder / "seconds.json"
+    before = weights.read_json(path)["seconds"] if path.is_file() else 0.0
+    weights.write_json(path, {"seconds": before + seconds})
+    return before + seconds

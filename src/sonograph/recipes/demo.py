@@ -26,10 +26,22 @@ from sonograph.data.loader import Batches
 from sonograph.errors import InputError
 from sonograph.infer.embed import Moments
 from sonograph.metrics.intervals import mean_interval
+from sonograph.nn.hiding import Hiding
 from sonograph.nn.patches import unpatchify
 from sonograph.progress import Progress, silent
-from sonograph.recipes.arms import Outcome, Question, Task, Way, learn, open_task
-from sonograph.recipes.represent.ssast import Objective, Recipe, data_of, pretrain, recipe_of
+from sonograph.recipes.arms import (
+    CORE_QUESTIONS,
+    EFFECT,
+    INSTRUMENT,
+    PROMPT,
+    Outcome,
+    Task,
+    Way,
+    learn,
+    open_task,
+)
+from sonograph.recipes.pretraining import Objective, data_of
+from sonograph.recipes.represent.ssast import Recipe, pretrain, recipe_of
 from sonograph.registry import build
 from sonograph.report import content
 from sonograph.report.page import write_report
@@ -39,23 +51,8 @@ from sonograph.train.finetune import Finetune
 from sonograph.train.log import read_log
 
 PRESET = "ssast-demo"
-EFFECT, INSTRUMENT, PROMPT = (
-    "Which kind of sound effect is it?",
-    "Which family of instruments plays?",
-    "What kind of announcement is spoken?",
-)
-QUESTIONS = {
-    "mini": (
-        Question("effect", "effect", ("minetest",), EFFECT, fewest=4),
-        Question("instrument", "instrument", ("timgm6mb",), INSTRUMENT),
-        Question("prompt", "prompt", ("asterisk-en",), PROMPT),
-    ),
-    "core": (
-        Question("effect", "effect", ("ufoai",), EFFECT, fewest=12),
-        Question("instrument", "instrument", ("timgm6mb",), INSTRUMENT),
-        Question("tone", "tone", ("gcin",), "Which of five Mandarin tones is spoken?"),
-    ),
-}
+MINI_EFFECT = dataclasses.replace(EFFECT, corpora=("minetest",), fewest=4)
+QUESTIONS = {"mini": (MINI_EFFECT, INSTRUMENT, PROMPT), "core": CORE_QUESTIONS}
 ARMS = {
     "scratch": "a random start, and as many updates as pre-training and adapting took",
     "linear": "the pre-trained encoder frozen, one linear layer learns",
@@ -213,7 +210,7 @@ def seconds_per_update(clips: Clips, recipe: Recipe, count: int = 6) -> float:
     batch = Batches(clips, recipe.batch, crop_s, spec.rate_hz, draw=recipe.draw).batch(0)
     batch["lengths"] = batch["lengths"].clamp(min=spec.samples(1))
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
-    objective, taken = Objective(model, recipe.objective), []
+    objective, taken = Objective(model, {"objective": recipe.objective}), []
     for number in range(count):
         began = time.perf_counter()
         objective(model, batch, torch.Generator().manual_seed(number))["loss"].backward()
@@ -400,11 +397,10 @@ def _examples(demo: Demo, model: ssast.Pretraining) -> list[content.Example]:
             samples = clip.read(spec.rate_hz)[:size]
             made = frontend(torch.from_numpy(samples)[None], None)
             values = made.values
-            tokens = model.encoder.patch_tokens(values)
-            hidden = model.draw_mask(tokens, torch.Generator().manual_seed(len(examples)))
-            painted = torch.where(hidden[..., None], model.hidden, tokens.values)
-            context = model.encoder.encode(dataclasses.replace(tokens, values=painted)).values
-            picture = unpatchify(model.generate(context), config.patch, tokens.grid)[0]
+            parts = Hiding(model.encoder, values, None)
+            hidden = model.draw_mask(parts, torch.Generator().manual_seed(len(examples)))
+            context = parts.encode(hidden, model.hidden)
+            picture = unpatchify(model.generate(context), config.patch, parts.grid)[0]
             full = values[0].clone()
             full[: picture.shape[0], : picture.shape[1]] = picture
             examples.append(
@@ -414,7 +410,7 @@ def _examples(demo: Demo, model: ssast.Pretraining) -> list[content.Example]:
                     samples,
                     spec.rate_hz,
                     values[0].numpy(),
-                    hidden[0].reshape(tokens.grid).numpy(),
+                    hidden[0].reshape(parts.grid).numpy(),
                     full.numpy(),
                     config.patch,
                     spec.frame_rate_hz,

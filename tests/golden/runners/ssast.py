@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from sonograph.losses.contrastive import info_nce_in_clip
+from sonograph.losses.masked import masked_reconstruction
 from sonograph.nn.heads import Classifier
+from sonograph.nn.hiding import Hiding
 from sonograph.systems.represent import ssast
 from sonograph.weights import part_of
 
@@ -45,17 +48,17 @@ def run(case: Any, golden: Any) -> dict[str, Any]:
     model = ssast.Pretraining(ssast.SSAST(config)).eval()
     model.load_state_dict({name: ours[name] for name in model.state_dict()})
     assert count(model) + unused(published) == about["parameters"]["pretraining"]
-    tokens = model.encoder.patch_tokens(features)
+    clips = Hiding(model.encoder, features, None)
     answers: dict[str, Any] = {}
     for name, head in (("discriminative", model.discriminate), ("generative", model.generate)):
         index = torch.as_tensor(case.inputs[f"mask_index_{name}"])
-        hidden = torch.zeros(tokens.values.shape[:2], dtype=torch.bool).scatter_(1, index, True)
-        prediction, target, valid = model.predict(features, tokens, hidden, head)
+        hidden = torch.zeros(clips.valid.shape, dtype=torch.bool).scatter_(1, index, True)
+        prediction, target, valid = model.predict(clips, hidden, head)
         if name == "discriminative":
-            loss, accuracy = ssast.info_nce_in_clip(target, prediction, valid)
+            loss, accuracy = info_nce_in_clip(target, prediction, valid)
             answers |= {"discriminative_loss": loss, "discriminative_accuracy": accuracy}
         else:
-            answers["generative_loss"] = ssast.masked_reconstruction(prediction, target, valid)
+            answers["generative_loss"] = masked_reconstruction(prediction, target, valid)
 
     frames = tune["input_tdim"]
     encoder = ssast.refit(model.encoder, frames, (tune["fstride"], tune["tstride"]))

@@ -8,53 +8,35 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
 
 from sonograph import weights
-from sonograph.audio.feature_spec import Frontend
 from sonograph.config import Config
 from sonograph.data import corpora
 from sonograph.data.clips import Clips
-from sonograph.data.loader import Batches
 from sonograph.errors import InputError
+from sonograph.losses.masked_patches import ObjectiveName
 from sonograph.metrics.intervals import paired_interval
 from sonograph.progress import Progress, silent
-from sonograph.recipes.arms import Question, Way, learn, open_task
+from sonograph.recipes import pretraining
+from sonograph.recipes.arms import CORE_QUESTIONS, Way, compare, spent, task_figures, verdict_of
+from sonograph.recipes.pretraining import data_of
 from sonograph.records import Figure, Record, stamped
 from sonograph.registry import build, preset
 from sonograph.systems.represent import ssast
 from sonograph.train.finetune import Finetune
-from sonograph.train.trainer import TrainConfig, Trainer
+from sonograph.train.trainer import TrainConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class Recipe(Config):
-    """Pre-training of one preset."""
+class Recipe(pretraining.Recipe):
+    """Pre-training of one preset, by both halves of the objective or one of them."""
 
-    objective: ssast.ObjectiveName = "joint"
-    batch: int = 32
-    draw: Literal["clips", "seconds", "sources"] = "sources"
-    shortest_s: float = 0.1  # shorter clips are left out: less than one patch of ten frames
-    held_out_batches: int = 8  # of the validation split, with fixed crops and masks
-    workers: int = 1
-    train: TrainConfig = TrainConfig(
-        steps=2000,
-        optimizer="adamw",
-        lr=1e-3,
-        betas=(0.9, 0.98),
-        weight_decay=0.01,
-        clip_norm=1.0,
-        warmup_steps=200,
-        eval_every=200,
-        save_every=100,
-        log_every=20,
-    )
+    objective: ObjectiveName = "joint"
 
 
 def published(lr: float, batch: int, eval_every: int) -> Recipe:
@@ -91,52 +73,6 @@ def recipe_of(name: str) -> Recipe:
     )
 
 
-class Objective:
-    """A step's loss from a batch of waveforms; front-end and masks are made here."""
-
-    def __init__(self, model: ssast.Pretraining, name: ssast.ObjectiveName):
-        self.frontend, self.name = Frontend(model.spec), name
-
-    def __call__(
-        self, model: nn.Module, batch: Mapping[str, Any], generator: torch.Generator
-    ) -> dict[str, Tensor]:
-        with torch.no_grad():
-            features = self.frontend(batch["waveform"], batch["lengths"])
-        return model(features.values, features.lengths, generator, self.name)
-
-
-def held_out(
-    objective: Objective, clips: Clips, recipe: Recipe, crop_s: float, rate_hz: int
-) -> Any:
-    """The loss on the same crops with the same masks, whenever it is asked."""
-    batches = Batches(clips, recipe.batch, crop_s, rate_hz, seed=1, draw=recipe.draw)
-    kept = [batches.batch(k) for k in range(recipe.held_out_batches)]
-
-    def evaluate(model: nn.Module) -> dict[str, float]:
-        sums: dict[str, float] = {}
-        for k, batch in enumerate(kept):
-            parts = objective(model, batch, torch.Generator().manual_seed(k))
-            for name, value in parts.items():
-                sums[name] = sums.get(name, 0.0) + float(value) / len(kept)
-        return sums
-
-    return evaluate
-
-
-def divided(clips: Clips) -> tuple[Clips, Clips]:
-    """(train, valid); where no clip fell into the validation split, some of the training clips.
-
-    The test split is left alone, so that a task may be measured on it later.
-    """
-    train, valid = clips.split("train"), clips.split("valid")
-    for seed in range(1, 20):
-        if len(train) and len(valid):
-            return train, valid
-        inner = Clips([dataclasses.replace(clip, split=None) for clip in clips.split("train")])
-        train, valid = inner.split("train", seed=seed), inner.split("valid", seed=seed)
-    raise InputError(f"{len(clips)} clips are too few to train on some and hold out others")
-
-
 def pretrain(
     name: str,
     clips: Clips,
@@ -150,69 +86,21 @@ def pretrain(
     Summary. The folder then loads like any model.
     """
     recipe = recipe or recipe_of(name)
-    config = preset(name).make()
-    if not isinstance(config, ssast.Config):
+    if not isinstance(preset(name).make(), ssast.Config):
         raise InputError(f"{name} is not pre-trained by SSAST's objective")
-    spec = config.features
-    clips = clips.filter(lambda clip: clip.duration_s >= recipe.shortest_s)
-    train, valid = divided(clips)
     torch.manual_seed(recipe.train.seed)
     model = ssast.Pretraining(build(name, seed=recipe.train.seed))
-    crop_s = spec.samples(config.frames) / spec.rate_hz
-    batches = Batches(
-        train,
-        recipe.batch,
-        crop_s,
-        spec.rate_hz,
-        seed=recipe.train.seed,
-        workers=recipe.workers,
-        draw=recipe.draw,
-    )
-    objective = Objective(model, recipe.objective)
-    plateau = recipe.train.schedule == "plateau"
-    trainer = Trainer(
+    plateau = recipe.train.schedule == "plateau" and recipe.objective != "generative"
+    return pretraining.pretrain(
+        name,
         model,
-        objective,
-        batches,
+        clips,
         folder,
-        recipe.train,
-        held_out(objective, valid, recipe, crop_s, spec.rate_hz),
+        recipe,
+        {"objective": recipe.objective},
+        ("accuracy", "max") if plateau else ("loss", "min"),
         progress,
-        best=("accuracy", "max")
-        if plateau and recipe.objective != "generative"
-        else ("loss", "min"),
     )
-    summary = trainer.run()
-    weights.describe(Path(folder), model.describe(), card_of(name, clips, recipe, summary))
-    return summary
-
-
-def card_of(name: str, clips: Clips, recipe: Recipe, summary: Any) -> dict[str, Any]:
-    """What a run folder says about itself."""
-    return {
-        "name": name,
-        "system": "ssast",
-        "summary": f"SSAST encoder, pre-trained on {clips.seconds / 3600:.1f} h of sound",
-        "objective": recipe.objective,
-        "data": data_of(clips),
-        "steps": summary.steps,
-        "clips_seen": summary.steps * recipe.batch * recipe.train.accumulate,
-        "seconds": round(summary.seconds, 1),
-        "held_out": summary.best,
-        "recipe": recipe.to_dict(),
-        "licence": "Apache-2.0 for the weights; the licences of the data are listed with it",
-    }
-
-
-def data_of(clips: Clips) -> list[dict[str, Any]]:
-    """Each source with its length and licence."""
-    rows: dict[str, dict[str, Any]] = {}
-    for clip in clips:
-        row = rows.setdefault(
-            clip.source, {"source": clip.source, "licence": clip.licence, "minutes": 0.0}
-        )
-        row["minutes"] += clip.duration_s / 60
-    return [{**row, "minutes": round(row["minutes"], 1)} for row in rows.values()]
 
 
 # --- the claim -------------------------------------------------------------------------------
@@ -240,11 +128,6 @@ SCALES = {
     "cpu": Scale("ssast-demo", pretrain_updates=150, adapt_updates=100),
     "gpu": Scale("ssast-tiny", pretrain_updates=4000, adapt_updates=600, batch=120),
 }
-QUESTIONS = (
-    Question("effect", "effect", ("ufoai",), "Which kind of sound effect is it?", fewest=12),
-    Question("instrument", "instrument", ("timgm6mb",), "Which family of instruments plays?"),
-    Question("tone", "tone", ("gcin",), "Which of five Mandarin tones is spoken?"),
-)
 PAPER = (
     Figure("ESC-50, pre-trained", 88.8, unit="% accuracy"),
     Figure("ESC-50, from scratch", 41.9, unit="% accuracy"),
@@ -318,21 +201,11 @@ def claim(
 
     ways = [taught(lambda seed: build(plan.preset, seed=seed), "scratch", plan.extra_updates)]
     ways += [taught(pretrained(name), name, 0) for name in OBJECTIVES]
-    accuracies: dict[str, list[float]] = {way.name: [] for way in ways}
-    by_task: dict[str, dict[str, list[float]]] = {}
+    by_task = compare(
+        CORE_QUESTIONS, clips, config.features, config.frames, ways, seeds, folder, progress
+    )
     details: dict[str, Any] = {"scale": plan.to_dict(), "tasks": by_task}
-    for question in QUESTIONS:
-        task = open_task(question, clips, config.features, config.frames, plan.seeds)
-        row: dict[str, Any] = {"clips": len(task.examples), "classes": len(task.examples.classes)}
-        row["majority"] = task.majority
-        for way in ways:
-            place = folder / question.name / way.name
-            outcome = learn(task, way, seeds, place, progress(f"{question.name}: {way.name}"))
-            accuracies[way.name] += outcome.accuracies
-            row[way.name] = list(outcome.accuracies)
-        by_task[question.name] = row
-
-    seconds = _spent(folder / "seconds.json", time.perf_counter() - began)
+    seconds = spent(folder, time.perf_counter() - began)
     pairs = [
         ("claim", "joint", "scratch", "Self-supervised pre-training beats training from scratch."),
         ("claim-joint-discriminative", "joint", "discriminative", BETTER.format("discriminative")),
@@ -340,19 +213,18 @@ def claim(
     ]
     found = []
     for file, a, b, sentence in pairs:
-        gain = paired_interval(accuracies[a], accuracies[b])
-        means = [
-            Figure(f"{task}, {arm}", float(np.mean(row[arm])), unit="accuracy")
-            for task, row in by_task.items()
-            for arm in (a, b)
-        ]
+        first, second = ([v for row in by_task.values() for v in row[arm]] for arm in (a, b))
+        gain = paired_interval(first, second)
         record = Record(
             system="ssast",
             kind="claim",
             sentence=sentence,
-            rule=RULE.format(a=a, b=b, pairs=len(accuracies[a])),
-            verdict="shown" if gain.low > 0 else "not shown" if gain.high < 0 else "inconclusive",
-            measured=(Figure(f"{a} minus {b}", gain.mean, gain.low, gain.high, "accuracy"), *means),
+            rule=RULE.format(a=a, b=b, pairs=len(first)),
+            verdict=verdict_of(gain),
+            measured=(
+                Figure(f"{a} minus {b}", gain.mean, gain.low, gain.high, "accuracy"),
+                *task_figures(by_task, (a, b)),
+            ),
             paper=PAPER if b == "scratch" else (),
             arms=(a, b),
             data=tuple(row["source"] for row in data_of(clips)),
@@ -363,12 +235,5 @@ def claim(
     return found
 
 
-def _spent(path: Path, seconds: float) -> float:
-    """Seconds of this run and of those before it on the same folder."""
-    before = weights.read_json(path)["seconds"] if path.is_file() else 0.0
-    weights.write_json(path, {"seconds": before + seconds})
-    return before + seconds
-
-
-OBJECTIVES: tuple[ssast.ObjectiveName, ...] = ("joint", "discriminative", "generative")
+OBJECTIVES: tuple[ObjectiveName, ...] = ("joint", "discriminative", "generative")
 BETTER = "The joint objective is better than the {} one alone (section 3.3 of the paper)."

@@ -23,18 +23,16 @@ from typing import Any, Literal
 
 import torch
 from einops import repeat
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from sonograph import config as configuration
 from sonograph.audio.feature_spec import FeatureSpec
 from sonograph.errors import InputError
-from sonograph.losses.contrastive import info_nce_in_clip
-from sonograph.losses.masked import masked_reconstruction
+from sonograph.losses.masked_patches import MaskedPatches
 from sonograph.nn.encoder import Embeds, Tokens
 from sonograph.nn.heads import Classifier
-from sonograph.nn.masking import cluster_mask, published_cluster_mask, random_mask
-from sonograph.nn.patches import PatchEmbed, patch_grid, patchify
+from sonograph.nn.patches import PatchEmbed, patch_grid
 from sonograph.nn.positions import first_columns, resize_positions
 from sonograph.nn.transformer import PreNormBlock
 from sonograph.registry import About, register
@@ -172,103 +170,7 @@ def refit(
 
 # --- objective -----------------------------------------------------------------------------------
 
-ObjectiveName = Literal["joint", "discriminative", "generative"]
-
-
-class Pretraining(nn.Module):
-    """Masked spectrogram patch modelling on an encoder, section 2.3.
-
-    The encoder must have `patch_tokens`, `encode`, and non-overlapping patches in its config.
-    """
-
-    def __init__(self, encoder: SSAST):
-        super().__init__()
-        config = encoder.config
-        if config.patch != config.stride:
-            raise InputError(
-                f"pre-training needs patches that do not overlap: patch {config.patch} is not "
-                f"stride {config.stride}"
-            )
-        width, pixels = config.width, config.patch[0] * config.patch[1]
-        self.encoder = encoder
-        self.hidden = nn.Parameter(torch.empty(1, 1, width))
-        nn.init.xavier_normal_(self.hidden)
-        self.discriminate = nn.Sequential(
-            nn.Linear(width, width), nn.ReLU(), nn.Linear(width, pixels)
-        )
-        self.generate = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, pixels))
-
-    @property
-    def spec(self) -> FeatureSpec:
-        return self.encoder.spec
-
-    def draw_mask(self, tokens: Tokens, generator: torch.Generator) -> Bool[Tensor, "b n"]:
-        """Which patches of each clip to hide."""
-        config = self.encoder.config
-        batch, total = tokens.values.shape[:2]
-        valid = torch.ones(batch, total, dtype=torch.bool) if tokens.mask is None else tokens.mask
-        counts = (valid.sum(1) * config.mask_share).round().long().clamp(min=1)
-        if config.masking == "random":
-            hidden = random_mask(valid, counts, generator)
-        elif config.compat == "published":
-            count = round(config.mask_share * total)
-            hidden = published_cluster_mask(tokens.grid, count, batch, generator)
-        else:
-            hidden = cluster_mask(valid, tokens.grid, counts, generator)
-        return hidden.to(tokens.values.device)
-
-    def predict(
-        self,
-        features: Float[Tensor, "b bins frames"],
-        tokens: Tokens,
-        hidden: Bool[Tensor, "b n"],
-        head: nn.Module,
-    ) -> tuple[Float[Tensor, "b m p"], Float[Tensor, "b m p"], Bool[Tensor, "b m"]]:
-        """(predictions, targets, which of them count) for the hidden patches of each clip."""
-        values = torch.where(hidden[..., None], self.hidden.to(tokens.values.dtype), tokens.values)
-        context = self.encoder.encode(dataclasses.replace(tokens, values=values)).values
-        most = int(hidden.sum(1).max())
-        order = hidden.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :most]
-        pixels = patchify(features, self.encoder.config.patch).detach()
-        take = lambda x: x.gather(1, order[..., None].expand(-1, -1, x.shape[2]))  # noqa: E731
-        return head(take(context)), take(pixels), hidden.gather(1, order)
-
-    def loss(
-        self,
-        features: Float[Tensor, "b bins frames"],
-        lengths: Int[Tensor, "b"] | None,
-        generator: torch.Generator,
-        objective: ObjectiveName = "joint",
-        generative_weight: float = 10.0,
-    ) -> dict[str, Tensor]:
-        """Equation 3: L = L_d + 10 L_g, each on a mask and a pass of its own."""
-        tokens = self.encoder.patch_tokens(features, lengths)
-        parts: dict[str, Tensor] = {"loss": features.new_zeros(())}
-        if objective != "generative":
-            hidden = self.draw_mask(tokens, generator)
-            prediction, target, counts = self.predict(features, tokens, hidden, self.discriminate)
-            loss, accuracy = info_nce_in_clip(target, prediction, counts)
-            parts |= {"loss": parts["loss"] + loss, "nce": loss, "accuracy": accuracy}
-        if objective != "discriminative":
-            hidden = self.draw_mask(tokens, generator)
-            prediction, target, counts = self.predict(features, tokens, hidden, self.generate)
-            loss = masked_reconstruction(prediction, target, counts)
-            parts |= {"loss": parts["loss"] + generative_weight * loss, "mse": loss}
-        return parts
-
-    def forward(
-        self,
-        features: Float[Tensor, "b bins frames"],
-        lengths: Int[Tensor, "b"] | None,
-        generator: torch.Generator,
-        objective: ObjectiveName = "joint",
-    ) -> dict[str, Tensor]:
-        return self.loss(features, lengths, generator, objective)
-
-    def describe(self) -> dict[str, Any]:
-        """What `weights.build` needs to make this model again."""
-        return {"kind": "pretraining", "encoder": self.encoder.describe()}
-
+Pretraining = MaskedPatches  # section 2.3: masked spectrogram patch modelling
 
 # --- published weights ---------------------------------------------------------------------------
 
