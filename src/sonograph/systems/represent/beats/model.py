@@ -17,7 +17,8 @@ from sonograph.errors import InputError
 from sonograph.nn.conv_positions import ConvPositions
 from sonograph.nn.encoder import Embeds, Tokens
 from sonograph.nn.gated_bias import Arrangement, GatedTransformer
-from sonograph.nn.patches import patch_grid
+from sonograph.nn.heads import Answer, Tagging
+from sonograph.nn.patches import patch_grid, patchify
 
 FEATURES = FeatureSpec(
     window="povey",
@@ -67,7 +68,7 @@ class Config(configuration.Config):
 
     @property
     def grid(self) -> tuple[int, int]:
-        return patch_grid((self.features.bins, self.frames), self.patch, self.patch)
+        return patch_grid((self.features.rows, self.frames), self.patch, self.patch)
 
 
 def time_major(x: Tensor, grid: tuple[int, int]) -> Tensor:
@@ -94,16 +95,8 @@ class PatchProjection(nn.Module):
         self.bias = nn.Parameter(torch.zeros(width)) if bias == "learned" else None
 
     def forward(self, features: Float[Tensor, "b bins frames"]) -> Float[Tensor, "b n d"]:
-        return linear(pixels_of(features, self.patch), self.weight.flatten(1), self.bias)
-
-
-def pixels_of(
-    features: Float[Tensor, "b bins frames"], patch: tuple[int, int]
-) -> Float[Tensor, "b n pixels"]:
-    """The pixels of every patch, frame after frame; patches in frequency-major order."""
-    (p, q), (bins, frames) = patch, features.shape[1:]
-    cut = features[:, : bins // p * p, : frames // q * q]
-    return rearrange(cut, "b (f p) (t q) -> b (f t) (q p)", p=p, q=q)
+        weight = self.weight.transpose(2, 3).flatten(1)  # to bins before frames, as pixels lie
+        return linear(patchify(features, self.patch), weight, self.bias)
 
 
 class BEATs(nn.Module, Embeds):
@@ -159,8 +152,8 @@ class BEATs(nn.Module, Embeds):
     ) -> tuple[Float[Tensor, "b bins frames"], Bool[Tensor, "b n"] | None, tuple[int, int]]:
         """(features of whole patches, padding replaced; which patches are valid; grid)."""
         (bins, frames), width = features.shape[1:], self.config.patch[1]
-        if bins != self.spec.bins:
-            raise InputError(f"this model takes {self.spec.bins} bins, not {bins}")
+        if bins != self.spec.rows:
+            raise InputError(f"this model takes {self.spec.rows} bins, not {bins}")
         if frames < width:  # less than one patch: fill up with what padding is made of
             features = nn.functional.pad(features, (0, width - frames), value=self.padding)
         grid = patch_grid((bins, features.shape[2]), self.config.patch, self.config.patch)
@@ -227,13 +220,13 @@ def published_mask(
     return starts < lengths[:, None]
 
 
-class Tagger(nn.Module, Embeds):
+class Tagger(nn.Module, Embeds, Tagging):
     """A fine-tuned BEATs: the logits of every token, averaged; several labels at once.
 
     features (b, bins, frames) -> logits (b, labels); a sigmoid of each is its probability.
     """
 
-    answer = "several"
+    answer: Answer = "several"
 
     def __init__(self, config: Config):
         super().__init__()

@@ -14,13 +14,12 @@ from sonograph.audio.feature_spec import FeatureSpec
 from sonograph.nn.codebook import perplexity
 from sonograph.nn.encoder import Encoder, Tokens
 from sonograph.nn.gated_bias import GatedTransformer
+from sonograph.nn.hiding import Hiding, filler_size, patch_of
 from sonograph.nn.masking import random_mask
-from sonograph.nn.patches import patch_grid
 from sonograph.systems.represent.beats.model import (
     BEATs,
     Config,
     frequency_major,
-    pixels_of,
     time_major,
 )
 from sonograph.systems.represent.beats.tokenizer import RandomTokenizer, Tokenizer
@@ -65,28 +64,28 @@ class Pretraining(nn.Module):
     """Three quarters of a clip's patches are hidden, and their labels predicted: section 3.3.
 
     BEATs encodes only the patches that are left, as one shorter sequence. Any other encoder of
-    the house hides its own tokens under the hidden patches. `config.targets` says who gives the
-    labels: a random projection; a distilled tokenizer, which `teach` fills in; or nobody, and the
-    patches themselves are to be painted ("patches", what the paper compares with).
+    the house hides its own patches (`nn.hiding`). `config.targets` says who gives the labels: a
+    random projection; a distilled tokenizer, which `teach` fills in; or nobody, and the patches
+    themselves are to be painted ("patches", what the paper compares with).
     """
 
     def __init__(self, encoder: Encoder):
         super().__init__()
         self.encoder = encoder
         self.settings = settings = settings_of(encoder)
+        pixels = settings.patch[0] * settings.patch[1]
         self.tokenizer: RandomTokenizer | Tokenizer | None = None
         if settings.targets == "random":
             self.tokenizer = RandomTokenizer(
-                settings.patch, settings.patch_width, settings.codes, settings.code_width
+                pixels, settings.patch_width, settings.codes, settings.code_width
             )
         elif settings.targets == "distilled":
             config = dataclasses.replace(settings, form="tokenizer")
             self.tokenizer = Tokenizer(config).requires_grad_(False).eval()
-        pixels = settings.patch[0] * settings.patch[1]
         self.predictor = Predictor(settings, settings.codes if self.tokenizer else pixels)
         self.filler: nn.Parameter | None = None
         if not isinstance(encoder, BEATs):
-            self.filler = nn.Parameter(0.02 * torch.randn(encoder.width))
+            self.filler = nn.Parameter(0.02 * torch.randn(1, 1, filler_size(encoder)))
 
     @property
     def spec(self) -> FeatureSpec:
@@ -111,62 +110,34 @@ class Pretraining(nn.Module):
         lengths: Int[Tensor, "b"] | None,
         generator: torch.Generator,
     ) -> dict[str, Tensor]:
-        features, valid, grid = self.patches_of(features, lengths)
-        counts = (valid.sum(1) * self.settings.mask_share).round().long().clamp(min=1)
-        hidden = random_mask(valid.cpu(), counts.cpu(), generator).to(features.device)
-        prediction = self.predictor(self.context(features, lengths, hidden, valid, grid), hidden)
+        parts = Hiding(self.encoder, features, lengths)
+        counts = (parts.valid.sum(1) * self.settings.mask_share).round().long().clamp(min=1)
+        hidden = random_mask(parts.valid, counts, generator)
+        prediction = self.predictor(self.context(parts, hidden), hidden).float()
         if self.tokenizer is None:
-            loss = mse_loss(prediction.float(), pixels_of(features, self.settings.patch)[hidden])
-            return {"loss": loss}
-        labels = self.labels_of(features, lengths)[hidden]
+            return {"loss": mse_loss(prediction, parts.targets()[hidden])}
+        labels = self.labels_of(parts)[hidden]
         smoothing = self.settings.label_smoothing if self.training else 0.0
-        loss = cross_entropy(prediction.float(), labels, label_smoothing=smoothing)
+        loss = cross_entropy(prediction, labels, label_smoothing=smoothing)
         accuracy = (prediction.argmax(1) == labels).float().mean()
         used = torch.tensor(perplexity(labels, self.settings.codes))
         return {"loss": loss, "accuracy": accuracy, "perplexity": used}
 
-    def labels_of(
-        self, features: Float[Tensor, "b bins frames"], lengths: Int[Tensor, "b"] | None
-    ) -> Int[Tensor, "b n"]:
+    def labels_of(self, parts: Hiding) -> Int[Tensor, "b n"]:
         """The label of every patch."""
         if isinstance(self.tokenizer, Tokenizer):
-            return self.tokenizer.tokenize(features, lengths)
+            return self.tokenizer.tokenize(parts.features, parts.lengths)
         assert self.tokenizer is not None
-        return self.tokenizer.tokenize(features)
+        return self.tokenizer.tokenize(parts.targets())
 
-    def patches_of(
-        self, features: Float[Tensor, "b bins frames"], lengths: Int[Tensor, "b"] | None
-    ) -> tuple[Float[Tensor, "b bins frames"], Bool[Tensor, "b n"], tuple[int, int]]:
-        """(features of at least one patch, which patches are the clip's own, their grid)."""
-        patch, frames = self.settings.patch, features.shape[2]
-        if frames < patch[1]:
-            padding = -self.spec.mean / self.spec.deviation
-            features = nn.functional.pad(features, (0, patch[1] - frames), value=padding)
-        rows, columns = patch_grid((features.shape[1], features.shape[2]), patch, patch)
-        own = torch.full((len(features),), columns, device=features.device)
-        if lengths is not None:
-            own = lengths.to(own).div(patch[1], rounding_mode="floor").clamp(1, columns)
-        within = torch.arange(columns, device=features.device) < own[:, None]
-        return features, within[:, None].expand(-1, rows, -1).flatten(1), (rows, columns)
-
-    def context(
-        self,
-        features: Float[Tensor, "b bins frames"],
-        lengths: Int[Tensor, "b"] | None,
-        hidden: Bool[Tensor, "b n"],
-        valid: Bool[Tensor, "b n"],
-        grid: tuple[int, int],
-    ) -> Tokens:
-        """What the encoder makes of the patches that are not hidden, on the grid of the labels."""
-        mask = None if bool(valid.all()) else valid
+    def context(self, parts: Hiding, hidden: Bool[Tensor, "b n"]) -> Tokens:
+        """What the encoder makes of the patches that are not hidden."""
+        mask = None if bool(parts.valid.all()) else parts.valid
         if isinstance(self.encoder, BEATs):
-            tokens = self.encoder.patch_tokens(features, lengths)
-            return Tokens(self.encoder.encode_kept(tokens, hidden), mask, grid)
-        from sonograph.nn.hiding import hide, on_grid
-
+            assert parts.tokens is not None
+            return Tokens(self.encoder.encode_kept(parts.tokens, hidden), mask, parts.grid)
         assert self.filler is not None
-        tokens = hide(self.encoder, features, lengths, hidden.unflatten(1, grid), self.filler)
-        return Tokens(on_grid(tokens, grid).values, mask, grid)
+        return Tokens(parts.encode(hidden, self.filler), mask, parts.grid)
 
     def describe(self) -> dict[str, Any]:
         """What `weights.build` needs to make this model again."""
@@ -174,23 +145,17 @@ class Pretraining(nn.Module):
 
 
 def settings_of(encoder: Encoder) -> Config:
-    """The configuration of the objective: BEATs' own; for other encoders one of their width.
-
-    Patches are of 16 bins by 16 frames, of waveforms 20 ms.
-    """
+    """The configuration of the objective: BEATs' own; for other encoders one of their width."""
     config = getattr(encoder, "config", None)
     if isinstance(config, Config):
         return config
-    spec, width = encoder.spec, encoder.width
-    waveform = spec.kind == "waveform"
-    patch = (1, round(0.02 * spec.rate_hz)) if waveform else (min(16, spec.rows), 16)
-    heads = next(h for h in (width // 64, width // 32, 1) if h and width % h == 0)
+    width = encoder.width
     return Config(
         width=width,
-        depth=1,
-        num_heads=heads,
+        num_heads=next(heads for heads in (width // 64, 1) if heads and width % heads == 0),
         hidden=4 * width,
-        patch=patch,
+        patch=patch_of(encoder),
+        patch_width=min(512, width),
         predictor_depth=1,
-        features=spec,
+        features=encoder.spec,
     )

@@ -18,7 +18,6 @@ from sonograph.systems.represent.beats.model import (
     BEATs,
     Config,
     frequency_major,
-    pixels_of,
     time_major,
 )
 
@@ -31,24 +30,20 @@ class RandomTokenizer(nn.Module):
     is buffers, in float32.
     """
 
-    def __init__(
-        self, patch: tuple[int, int], patch_width: int = 512, codes: int = 1024, width: int = 256
-    ):
+    def __init__(self, pixels: int, patch_width: int = 512, codes: int = 1024, width: int = 256):
         super().__init__()
-        self.patch = patch
         self.projection: Tensor
         self.contraction: Tensor
         self.codes: Tensor
-        pixels = patch[0] * patch[1]
         self.register_buffer("projection", nn.init.xavier_normal_(torch.empty(patch_width, pixels)))
         self.register_buffer("contraction", nn.init.xavier_normal_(torch.empty(width, patch_width)))
         self.register_buffer("codes", torch.randn(codes, width))
 
     @torch.no_grad()
-    def tokenize(self, features: Float[Tensor, "b bins frames"]) -> Int[Tensor, "b n"]:
-        """The label of every patch, in frequency-major order."""
-        with torch.autocast(features.device.type, enabled=False):
-            wide = pixels_of(features.float(), self.patch) @ self.projection.T
+    def tokenize(self, patches: Float[Tensor, "b n pixels"]) -> Int[Tensor, "b n"]:
+        """The label of every patch."""
+        with torch.autocast(patches.device.type, enabled=False):
+            wide = patches.float() @ self.projection.T
             code = layer_norm(wide, wide.shape[-1:]) @ self.contraction.T
             code = layer_norm(code, code.shape[-1:])
         return nearest(code.flatten(0, 1), self.codes).view(code.shape[:2])
