@@ -44,12 +44,15 @@ def run(case: Any, golden: Any) -> dict[str, Any]:
     model: Any = beats.load_published(published, notes).eval()
     config = beats.config_from_published(published)  # without cfg, the same
     assert json.loads(config.to_json()) == json.loads(model.config.to_json())
-    extra = sum(published[n].numel() for n in published if re.match(r"quantize\.embedding\.(w|c|e)", n))
+    extra = sum(
+        published[n].numel() for n in published if re.match(r"quantize\.embedding\.(w|c|e)", n)
+    )
     assert sum(p.numel() for p in model.parameters()) + extra == about["parameters"]
 
     waveform, lengths = waveform_of(case, golden)
     features = Frontend(config.features)(waveform, None).values
-    encoder = getattr(model, "encoder", model)
+    inner = {beats.Tagger: "encoder", beats.Tokenizer: "backbone"}.get(type(model))
+    encoder = getattr(model, inner) if inner else model
     seen: dict[str, torch.Tensor] = {}
 
     def keep(name: str, module: torch.nn.Module) -> None:
@@ -60,14 +63,14 @@ def run(case: Any, golden: Any) -> dict[str, Any]:
     keep("layer0", encoder.transformer.blocks[0])
     answers: dict[str, Any] = {"fbank_normalised": features.transpose(1, 2)}
     padded = bool((lengths < waveform.shape[1]).any())
-    inner = lambda tokens: time_major(tokens.values, tokens.grid)  # noqa: E731
+    values = lambda tokens: time_major(tokens.values, tokens.grid)  # noqa: E731
     if padded:
         object.__setattr__(encoder, "config", encoder.config.override(compat="published"))
-        answers["features_without_mask"] = inner(encoder(features))
+        answers["features_without_mask"] = values(encoder(features))
         samples, frames = waveform.shape[1], features.shape[2]
         lengths = beats.published_mask(lengths, samples, frames).sum(1)
     tokens = encoder(features, lengths if padded else None)
-    answers["features"] = inner(tokens)
+    answers["features"] = values(tokens)
     if tokens.mask is not None:
         answers["token_padding"] = (~time_major(tokens.mask, tokens.grid)).to(torch.uint8)
     if isinstance(model, beats.Tagger):

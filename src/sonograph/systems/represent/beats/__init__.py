@@ -109,7 +109,7 @@ def mini() -> Config:
         patch_width=96,
         position_kernel=32,
         position_groups=8,
-        frames=208,
+        frames=128,
         codes=256,
         code_width=64,
         estimator_depth=1,
@@ -117,9 +117,11 @@ def mini() -> Config:
     )
 
 
-@register("beats-mini-iter2", system="beats", note="the same, taught by a distilled tokenizer")
-def mini_iter2() -> Config:
-    return dataclasses.replace(mini(), targets="distilled")
+@register("beats-small", system="beats", note="ours, for one GPU in an hour")
+def small() -> Config:
+    return Config(
+        width=384, num_heads=6, hidden=1536, patch_width=256, frames=512, predictor_depth=2
+    )
 
 
 @register("beats-base-iter1", system="beats", parameters=90_311_792, note="BEATs_iter1")
@@ -138,7 +140,10 @@ def base_iter3() -> Config:
 
 
 @register(
-    "beats-base-finetuned", system="beats", parameters=90_717_055, note="with AudioSet's 527 classes"
+    "beats-base-finetuned",
+    system="beats",
+    parameters=90_717_055,
+    note="with AudioSet's 527 classes",
 )
 def base_finetuned() -> Config:
     labels = tuple(f"class {number}" for number in range(527))
@@ -157,4 +162,17 @@ def tokenizer() -> Config:
 
 # --- for its page --------------------------------------------------------------------------------
 
-ABOUT = About(summary="", use=(), avoid=(), paper="", figures=(), code_licence="", weights_licence="", deviations=(), faults=(), verbs=(), golden=(), checks=())
+ABOUT = About(
+    summary="",
+    use=(),
+    avoid=(),
+    paper="",
+    figures=(),
+    code_licence="",
+    weights_licence="",
+    deviations=(),
+    faults=(),
+    verbs=(),
+    golden=(),
+    checks=(),
+)

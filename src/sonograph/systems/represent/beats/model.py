@@ -62,9 +62,13 @@ class Config(configuration.Config):
 
     def __post_init__(self) -> None:
         if (self.form == "tagger") != bool(self.labels):
-            raise InputError(f"BEATs: a {self.form} with {len(self.labels)} labels: a tagger has some")
+            raise InputError(
+                f"BEATs: a {self.form} with {len(self.labels)} labels: a tagger has some"
+            )
         if not 0 < self.mask_share < 1:
-            raise InputError(f"BEATs: mask_share is {self.mask_share}: give a share between 0 and 1")
+            raise InputError(
+                f"BEATs: mask_share is {self.mask_share}: give a share between 0 and 1"
+            )
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -119,9 +123,7 @@ class BEATs(nn.Module, Embeds):
         self.patches = PatchProjection(config.patch_width, config.patch, config.patch_bias)
         self.patch_norm = nn.LayerNorm(config.patch_width)
         self.project = nn.Linear(config.patch_width, config.width)
-        self.positions = ConvPositions(
-            config.width, config.position_kernel, config.position_groups
-        )
+        self.positions = ConvPositions(config.width, config.position_kernel, config.position_groups)
         self.norm = nn.LayerNorm(config.width)
         self.drop = nn.Dropout(config.dropout)
         self.transformer = GatedTransformer(
@@ -207,9 +209,7 @@ class BEATs(nn.Module, Embeds):
         return {"kind": "encoder", "system": "beats", "config": self.config.to_dict()}
 
 
-def published_mask(
-    lengths: Int[Tensor, "b"], size: int, parts: int
-) -> Bool[Tensor, "b parts"]:
+def published_mask(lengths: Int[Tensor, "b"], size: int, parts: int) -> Bool[Tensor, "b parts"]:
     """Which of `parts` are valid, as the official code finds it, approximately.
 
     It drops `size % parts` places from the end and cuts the rest into equal runs; a part is padding

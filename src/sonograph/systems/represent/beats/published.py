@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -149,6 +150,12 @@ def load_published(
         encoder = BEATs(config)
         encoder.load_state_dict(part_of(ours, "encoder."))
         return encoder
-    model: nn.Module = Tagger(config) if config.form == "tagger" else Tokenizer(config)
-    model.load_state_dict(ours)
-    return model
+    if config.form == "tagger":
+        tagger = Tagger(config)
+        tagger.load_state_dict(ours)
+        return tagger
+    tokenizer = Tokenizer(config)
+    tokenizer.load_state_dict(
+        {re.sub(r"^encoder\.", "backbone.", name): value for name, value in ours.items()}
+    )
+    return tokenizer

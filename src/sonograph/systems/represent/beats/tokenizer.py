@@ -59,7 +59,7 @@ class Tokenizer(nn.Module, Embeds):
     def __init__(self, config: Config):
         super().__init__()
         self.config = config
-        self.encoder = BEATs(dataclasses.replace(config, form="encoder"))
+        self.backbone = BEATs(dataclasses.replace(config, form="encoder"))
         self.spec, self.width, self.grid = config.features, config.code_width, config.grid
         self.quantise = nn.Sequential(
             nn.Linear(config.width, config.width),
@@ -77,7 +77,7 @@ class Tokenizer(nn.Module, Embeds):
         self, features: Float[Tensor, "b bins frames"], lengths: Int[Tensor, "b"] | None
     ) -> tuple[Float[Tensor, "b n c"], Tokens, Int[Tensor, "b n"]]:
         """(unit vectors before the codebook, tokens after it, their labels); padding has label 0."""
-        tokens = self.encoder(features, lengths)
+        tokens = self.backbone(features, lengths)
         with torch.autocast(features.device.type, enabled=False):
             vectors = normalize(self.quantise(tokens.values.float()), dim=-1)
         valid = _valid(tokens)
@@ -127,6 +127,11 @@ class Distillation(nn.Module):
     def spec(self) -> FeatureSpec:
         return self.tokenizer.spec
 
+    @property
+    def encoder(self) -> Tokenizer:
+        """What is taught."""
+        return self.tokenizer
+
     def train(self, mode: bool = True) -> Distillation:
         super().train(mode)
         self.teacher.eval()
@@ -154,6 +159,10 @@ class Distillation(nn.Module):
             "commitment": commitment,
             "perplexity": torch.tensor(used),
         }
+
+    def describe(self) -> dict[str, Any]:
+        """What it is; the tokenizer alone is what is kept of it."""
+        return {"kind": "distillation", "system": "beats", "encoder": self.tokenizer.describe()}
 
 
 def _valid(tokens: Tokens) -> Bool[Tensor, "b n"]:
