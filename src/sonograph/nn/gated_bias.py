@@ -8,7 +8,7 @@ scales its head's biases by a gate of its own. DeepNorm: Wang et al. 2022, "Deep
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from einops import rearrange
@@ -168,24 +168,24 @@ class GatedTransformer(nn.Module):
         deep = arrangement == "deep"
         alpha = (2 * depth) ** 0.25 if deep else 1.0
         self.relative = RelativeTable(num_heads, num_buckets, max_distance)
-        self.blocks = nn.ModuleList(
+        blocks = [
             GatedBlock(width, num_heads, hidden, alpha, arrangement, gate_from, dropout)
             for _ in range(depth)
-        )
-        self._initialise((8 * depth) ** -0.25 if deep else 1.0)
+        ]
+        self._initialise(blocks, (8 * depth) ** -0.25 if deep else 1.0)
+        self.blocks = nn.ModuleList(blocks)
 
-    def _initialise(self, beta: float) -> None:
-        for block in self.blocks:
-            attention, feedforward = block.attention, block.feedforward
+    def _initialise(self, blocks: list[GatedBlock], beta: float) -> None:
+        for block in blocks:
+            attention = block.attention
+            smaller: list[Any] = [attention.value, attention.project]
+            smaller += [block.feedforward.expand, block.feedforward.contract]
             for layer in (attention.query, attention.key):
                 nn.init.xavier_normal_(layer.weight)
-            smaller = (attention.value, attention.project)
-            for layer in (*smaller, feedforward.expand, feedforward.contract):
-                nn.init.xavier_normal_(layer.weight, gain=beta)
-            for layer in (attention.query, attention.key, *smaller):
                 nn.init.zeros_(layer.bias)
-            nn.init.zeros_(feedforward.expand.bias)
-            nn.init.zeros_(feedforward.contract.bias)
+            for layer in smaller:
+                nn.init.xavier_normal_(layer.weight, gain=beta)
+                nn.init.zeros_(layer.bias)
 
     def forward(
         self, x: Float[Tensor, "b n d"], mask: Bool[Tensor, "b n"] | None = None

@@ -123,8 +123,8 @@ def pretrain(
     for number in range(1, recipe.iterations):
         encoder = _encoder(name, config, clips, stages, number, tokenizer, recipe, progress)
         if recipe.teacher and number == recipe.iterations - 1:
-            taught = weights.load(recipe.teacher)
-            encoder = getattr(taught, "encoder", taught)  # type: ignore[assignment]
+            taught: Any = weights.load(recipe.teacher)
+            encoder = getattr(taught, "encoder", taught)
         tokenizer = _tokenizer(name, config, clips, stages, number + 1, encoder, recipe, progress)
     model = _pretraining(config, tokenizer, recipe)
     return pretraining.pretrain(name, model, clips, folder, recipe, progress=progress)
@@ -302,7 +302,7 @@ def claim(
     ]
     found = []
     for file, a, b, sentence, updates, more in pairs:
-        gain = paired_interval(*(_flat(both, arm) for arm in (a, b)))
+        gain = paired_interval(_flat(both, a), _flat(both, b))
         same = paired_interval(_flat(both, "second"), _flat(both, "first"))
         extra = [
             Figure("second minus first, equal encoder updates", same.mean, same.low, same.high)

@@ -53,7 +53,8 @@ class Config(configuration.Config):
     code_width: int = 256
     estimator_depth: int = 3  # of the tokenizer's estimator, training only
     predictor_depth: int = 3  # of the label predictor, training only
-    targets: Literal["random", "distilled"] = "random"  # the tokenizer that teaches the encoder
+    # what teaches the encoder: a tokenizer's labels, or the patches themselves to be painted
+    targets: Literal["random", "distilled", "patches"] = "random"
     mask_share: float = 0.75
     label_smoothing: float = 0.1
     commitment: float = 1.0  # weight of the tokenizer's commitment loss

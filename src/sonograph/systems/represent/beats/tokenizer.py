@@ -76,7 +76,7 @@ class Tokenizer(nn.Module, Embeds):
     def quantised(
         self, features: Float[Tensor, "b bins frames"], lengths: Int[Tensor, "b"] | None
     ) -> tuple[Float[Tensor, "b n c"], Tokens, Int[Tensor, "b n"]]:
-        """(unit vectors before the codebook, tokens after it, their labels); padding has label 0."""
+        """(unit vectors before the codebook, tokens after it, labels); padding has label 0."""
         tokens = self.backbone(features, lengths)
         with torch.autocast(features.device.type, enabled=False):
             vectors = normalize(self.quantise(tokens.values.float()), dim=-1)
