@@ -102,8 +102,6 @@ def config_from_published(
     patch = names["patch_embedding.weight"].shape
     num_buckets, num_heads = names[TABLE.format(0)].shape
     deep, pre = cfg.get("deep_norm", True), cfg.get("layer_norm_first", False)
-    if deep and pre:
-        raise InputError("a BEATs file with both deep_norm and layer_norm_first is not known")
     config = Config(
         width=width,
         depth=1 + max(map(int, layers)),
@@ -116,7 +114,7 @@ def config_from_published(
         position_groups=width // per_group,
         num_buckets=num_buckets,
         max_distance=int(cfg.get("max_distance", 800)),
-        arrangement="deep" if deep else "pre" if pre else "post",
+        arrangement="pre" if pre else "deep" if deep else "post",  # pre-norm has no alpha
     )
     if "predictor.weight" in names:
         labels = labels_from(notes, len(names["predictor.weight"]))

@@ -81,6 +81,8 @@ class Tokenizer(nn.Module, Embeds):
         with torch.autocast(features.device.type, enabled=False):
             vectors = normalize(self.quantise(tokens.values.float()), dim=-1)
         valid = _valid(tokens)
+        if self.config.compat == "published":  # padding has labels too, which mean nothing
+            valid = torch.ones_like(valid)
         chosen, codes = self.codebook(vectors[valid])
         labels = torch.zeros(valid.shape, dtype=torch.long, device=valid.device)
         labels[valid] = codes
