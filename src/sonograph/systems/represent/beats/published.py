@@ -15,6 +15,7 @@ from sonograph.systems.represent.beats.model import BEATs, Config, Tagger
 from sonograph.systems.represent.beats.tokenizer import Tokenizer
 from sonograph.weights import part_of, rename
 
+TABLE = "encoder.layers.{}.self_attn.relative_attention_bias.weight"
 _LAYER, _BLOCK = "encoder.layers.{}", "encoder.transformer.blocks.{}"
 # published name, our name; what stands in braces is a number
 PUBLISHED_NAMES = (
@@ -27,10 +28,7 @@ PUBLISHED_NAMES = (
     ("encoder.pos_conv.0.parametrizations.weight.original1", "encoder.positions.direction"),
     ("encoder.pos_conv.0.bias", "encoder.positions.bias"),
     ("encoder.layer_norm.{}", "encoder.norm.{}"),
-    (
-        "encoder.layers.0.self_attn.relative_attention_bias.weight",
-        "encoder.transformer.relative.weight",
-    ),
+    (TABLE.format(0), "encoder.transformer.relative.weight"),
     (f"{_LAYER}.self_attn.q_proj.{{}}", f"{_BLOCK}.attention.query.{{}}"),
     (f"{_LAYER}.self_attn.k_proj.{{}}", f"{_BLOCK}.attention.key.{{}}"),
     (f"{_LAYER}.self_attn.v_proj.{{}}", f"{_BLOCK}.attention.value.{{}}"),
@@ -48,13 +46,11 @@ PUBLISHED_NAMES = (
     ("quantize.cluster_size", "codebook.usage"),
 )
 UNUSED = (
-    # the shared table is written once for each layer
-    "encoder.layers.{}.self_attn.relative_attention_bias.weight",
+    TABLE,  # the shared one is written once for each layer
     # sums that the official quantiser keeps and does not read
     "quantize.embedding.cluster_size",
     "quantize.embedding.embed_avg",
 )
-TABLE = "encoder.layers.{}.self_attn.relative_attention_bias.weight"
 READS_NOTES = True  # `load_published` is given what else the file holds
 
 
