@@ -22,7 +22,7 @@ VARIANTS = {  # official class names that differ from ours by more than a prefix
 PLACES = {
     "resnet": ("stage7", "stage4"),
     "conv_block_after1": ("last",),
-    "features": ("18", "13"),
+    "features": ("layer18", "layer13"),
 }
 
 

@@ -369,17 +369,17 @@ def blocks_of(config: Config) -> dict[str, tuple[nn.Module, float]]:
     rows = enumerate(zip(pairs, pools))
     if config.family == "mobilenetv1":
         return {
-            str(n): (Separable(ends, pool, 3, n > 0, torch.inf), 0.0) for n, (ends, pool) in rows
+            f"layer{n}": (Separable(ends, pool, 3, n > 0, torch.inf), 0.0) for n, (ends, pool) in rows
         }
     if config.family == "mobilenetv2":
         body = {
-            str(n): (Inverted(ends, pool, 1 if n == 1 else 6), 0.0)
+            f"layer{n}": (Inverted(ends, pool, 1 if n == 1 else 6), 0.0)
             for n, (ends, pool) in rows
             if 0 < n < len(pairs) - 1
         }
         first = Separable(pairs[0], pools[0], 3, False, 6.0)
         last_one = Separable(pairs[-1], pools[-1], 1, False, 6.0)
-        return {"0": (first, 0.0), **body, str(len(pairs) - 1): (last_one, 0.0)}
+        return {"layer0": (first, 0.0), **body, f"layer{len(pairs) - 1}": (last_one, 0.0)}
     if config.family == "leenet":
         return {
             str(n + 1): (
@@ -692,15 +692,15 @@ def _published_names() -> tuple[tuple[str, str], ...]:
             (f"{unit}.{{}}.{{}}", f"{ours}.{{}}.{{}}"),
         ]
     first = ("depthwise", "", "depthwise_norm", "", "project", "project_norm")
-    rows += [(f"features.1.conv.{k}.{{}}", f"encoder.blocks.1.{name}.{{}}")
+    rows += [(f"features.1.conv.{k}.{{}}", f"encoder.blocks.layer1.{name}.{{}}")
              for k, name in enumerate(first) if name]  # fmt: skip
     places = {"expand": 0, "expand_norm": 1, "depthwise": 3, "depthwise_norm": 5}
     places |= {"project": 7, "project_norm": 8}
-    rows += [(f"features.{{}}.conv.{k}.{{}}", f"encoder.blocks.{{}}.{name}.{{}}")
+    rows += [(f"features.{{}}.conv.{k}.{{}}", f"encoder.blocks.layer{{}}.{name}.{{}}")
              for name, k in places.items()]  # fmt: skip
-    rows += [("features.18.1.{}", "encoder.blocks.18.bn1.{}")]
+    rows += [("features.18.1.{}", "encoder.blocks.layer18.bn1.{}")]
     for k, name in {0: "conv1", 2: "bn1", 4: "conv2", 5: "bn2"}.items():
-        rows.append((f"features.{{}}.{k}.{{}}", f"encoder.blocks.{{}}.{name}.{{}}"))
+        rows.append((f"features.{{}}.{k}.{{}}", f"encoder.blocks.layer{{}}.{name}.{{}}"))
     return tuple(rows)
 
 
