@@ -13,20 +13,36 @@ from collections.abc import Callable
 from typing import Any
 
 Row = dict[str, Any]
+PAUSE_S = 0.2
+TURN_S = 0.1
 
 
 def alternately(
     first: Callable[[], Any], second: Callable[[], Any], repeats: int
 ) -> tuple[float, float]:
-    """Median seconds of two functions that take turns, after one turn to warm up."""
+    """Median seconds of two functions that take turns.
+
+    A pause before each turn lets the threads of the other side fall asleep: those of some
+    libraries go on spinning for a while and would take a core from the next one.
+    """
+    calls = [_calls(function) for function in (first, second)]
     times: tuple[list[float], list[float]] = ([], [])
-    for turn in range(repeats + 1):
-        for function, kept in zip((first, second), times):
+    for _ in range(repeats):
+        for function, count, kept in zip((first, second), calls, times):
+            time.sleep(PAUSE_S)
             began = time.perf_counter()
-            function()
-            if turn:
-                kept.append(time.perf_counter() - began)
+            for _ in range(count):
+                function()
+            kept.append((time.perf_counter() - began) / count)
     return statistics.median(times[0]), statistics.median(times[1])
+
+
+def _calls(function: Callable[[], Any]) -> int:
+    """How often to call a function in one turn, so that it lasts TURN_S; it is warm then."""
+    function()
+    began = time.perf_counter()
+    function()
+    return max(1, round(TURN_S / (time.perf_counter() - began)))
 
 
 def pair(

@@ -130,11 +130,15 @@ class Tag(NamedTuple):
 
 @dataclass(frozen=True)
 class Tags:
-    """Labels of a sound with their scores, and of each of its windows."""
+    """Labels of a sound with their scores, and the stretches in which they are heard.
+
+    A score below `least` is a guess: `known` leaves it out, and may be empty.
+    """
 
     name: str
     scores: dict[str, float]
     spans: tuple[Span, ...] = ()
+    least: float = 0.0
 
     def top(self, count: int = 5) -> list[Tag]:
         """The most probable labels, best first."""
@@ -142,10 +146,23 @@ class Tags:
             Tag(*item) for item in sorted(self.scores.items(), key=lambda item: -item[1])[:count]
         ]
 
+    def known(self, count: int = 5) -> list[Tag]:
+        """The most probable labels among those that are sure enough."""
+        return [tag for tag in self.top(count) if tag.score >= self.least]
+
     def to_json(self) -> dict[str, Any]:
         from dataclasses import asdict
 
-        return {"name": self.name, "scores": self.scores, "spans": [asdict(s) for s in self.spans]}
+        return {
+            "name": self.name,
+            "known": [tag.label for tag in self.known(len(self.scores))],
+            "scores": self.scores,
+            "spans": [asdict(s) for s in self.spans],
+        }
+
+    def to_audacity(self) -> str:
+        """The spans as a label track for Audacity: start, end and label, with tabs between."""
+        return "".join(f"{s.start_s:.6f}\t{s.end_s:.6f}\t{s.label}\n" for s in self.spans)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "card.json"
 BUNDLED = Path(__file__).parent / "bundled"
+BUNDLED_TAGGER = "panns-mini"  # what `sonograph tag` takes unless told
 
 
 def bundled() -> dict[str, Path]:

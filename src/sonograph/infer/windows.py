@@ -15,10 +15,11 @@ from torch import Tensor
 from sonograph.audio.chunk import Piece, windows
 from sonograph.audio.feature_spec import FeatureSpec
 from sonograph.audio.io import AUDIO_SUFFIXES, info, stream
+from sonograph.audio.live import Live
 from sonograph.errors import InputError
 from sonograph.outputs import Audio
 
-Sound = str | Path | Audio
+Sound = str | Path | Audio | Live
 
 # Less than a tenth of a second at the end of a longer sound tells nothing of its own.
 SHORTEST_S = 0.1
@@ -60,6 +61,8 @@ def _blocks(sound: Sound, rate_hz: int) -> Iterator[np.ndarray]:
         if sound.samples.shape[1] == 0:
             raise InputError("the sound is empty")
         yield sound.mono().resample(rate_hz).samples
+    elif isinstance(sound, Live):
+        yield from sound.blocks(rate_hz)
     else:
         yield from stream(sound, block_s=10.0, rate_hz=rate_hz, channels="mono")
 
@@ -71,11 +74,15 @@ def _without_crumbs(pieces: Iterable[Piece], rate_hz: int) -> Iterator[Piece]:
 
 
 def name_of(sound: Sound, number: int) -> str:
+    if isinstance(sound, Live):
+        return "pipe"
     return f"sound {number}" if isinstance(sound, Audio) else str(Path(sound))
 
 
 def seconds_of(sound: Sound) -> float:
-    """How long a sound says it is."""
+    """How long a sound says it is; nobody knows of a pipe."""
+    if isinstance(sound, Live):
+        return float("inf")
     if isinstance(sound, Audio):
         return sound.duration_s
     return info(sound).duration_s

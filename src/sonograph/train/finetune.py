@@ -158,11 +158,11 @@ class Measured:
 
 
 @torch.inference_mode()
-def measure(model: nn.Module, examples: Examples, batch: int = 64) -> Measured:
+def measure(model: Any, examples: Examples, batch: int = 64) -> Measured:
     """Accuracy, scores and confusion (rows: true class) on examples."""
     model.eval()
     parts = [
-        model(examples.features[i : i + batch], examples.lengths[i : i + batch]).softmax(1)
+        model.scores(model(examples.features[i : i + batch], examples.lengths[i : i + batch]))
         for i in range(0, len(examples), batch)
     ]
     scores = torch.cat(parts).float()

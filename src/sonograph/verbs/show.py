@@ -7,8 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 
+def json_text(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
 def as_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print(json_text(value), end="")
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
