@@ -203,6 +203,17 @@ def rename(
     return renamed
 
 
+def _plain_arrays() -> list[Any]:
+    """What pickles of numpy arrays name, old and new: data that some files hold beside weights."""
+    import numpy as np
+
+    parts: list[Any] = [np.ndarray, np.dtype, *(type(np.dtype(code)) for code in "?bhilqBHILQfd")]
+    for home in ("numpy.core.multiarray", "numpy._core.multiarray"):
+        core = np._core.multiarray  # type: ignore[attr-defined]
+        parts += [(core._reconstruct, f"{home}._reconstruct"), (core.scalar, f"{home}.scalar")]
+    return parts
+
+
 def part_of(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The weights under a prefix, without it."""
     start = len(prefix)
@@ -232,7 +243,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         with warnings.catch_warnings():  # of pickles that it then refuses
             warnings.simplefilter("ignore")
-            found = torch.load(path, map_location="cpu", weights_only=True)
+            with torch.serialization.safe_globals(_plain_arrays()):
+                found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds here, all of them mean "not tensors only"
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
