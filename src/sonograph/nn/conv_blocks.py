@@ -1,8 +1,8 @@
 """Convolution blocks over clips of different lengths: nothing beyond a clip's end is ever seen.
 
-Maps are (b, channels, time) or (b, channels, time, frequency), `lengths` (b,) valid steps in time or
-None when all are. Every block zeroes what lies beyond before it convolves, so that a clip alone and
-the same clip padded give the same; `after` says what a length becomes, for numbers and tensors.
+Maps are (b, channels, time) or (b, channels, time, frequency); `lengths` are (b,) valid steps in
+time, or None when all are. Every block zeroes what lies beyond before it convolves, so that a clip
+alone and the same clip padded give the same; `after` says what a length becomes.
 """
 
 from __future__ import annotations

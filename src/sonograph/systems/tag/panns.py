@@ -23,6 +23,7 @@ time, as the decision-level models do.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -321,7 +322,7 @@ class Wavegram(nn.Module):
         self.conv = nn.Conv1d(1, widths[0], 11, 5, padding=5, bias=False)
         self.norm = nn.BatchNorm1d(widths[0])
         self.blocks = nn.ModuleList(
-            WaveBlock(ends, 4, 2, 1, "inner") for ends in zip(widths, widths[1:])
+            WaveBlock(ends, 4, 2, 1, "inner") for ends in itertools.pairwise(widths)
         )
         self.last = ConvBlock(widths[-1] // bins, channels, (2, 1))
 
@@ -369,7 +370,8 @@ def blocks_of(config: Config) -> dict[str, tuple[nn.Module, float]]:
     rows = enumerate(zip(pairs, pools))
     if config.family == "mobilenetv1":
         return {
-            f"layer{n}": (Separable(ends, pool, 3, n > 0, torch.inf), 0.0) for n, (ends, pool) in rows
+            f"layer{n}": (Separable(ends, pool, 3, n > 0, torch.inf), 0.0)
+            for n, (ends, pool) in rows
         }
     if config.family == "mobilenetv2":
         body = {
@@ -946,9 +948,7 @@ def mobilenetv2() -> Config:
 
 def _waves(config: Config) -> Config:
     """The same on the waveform: ten seconds at 32 kHz."""
-    return dataclasses.replace(
-        config, front="both", features=waveform_spec(32000), frames=320_000
-    )
+    return dataclasses.replace(config, front="both", features=waveform_spec(32000), frames=320_000)
 
 
 @register("panns-wavegram-logmel-cnn14", system="panns", parameters=81_065_487)
