@@ -833,8 +833,8 @@ def look_of(config: Config) -> str:
     from sonograph.registry import presets
 
     for preset in presets("panns-*"):
-        made = preset.make()
-        if dataclasses.replace(made, labels=config.labels, frames=config.frames) == config:  # type: ignore[type-var]
+        made: Any = preset.make()
+        if dataclasses.replace(made, labels=config.labels, frames=config.frames) == config:
             return preset.name
     return f"a {config.family} with channels {config.channels} and front {config.front!r}"
 
