@@ -12,7 +12,7 @@ from typing import TypeVar
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool1d, avg_pool2d, max_pool1d, relu
+from torch.nn.functional import avg_pool1d, avg_pool2d, max_pool1d
 
 Lengths = Int[Tensor, "b"] | None
 Count = TypeVar("Count", int, Tensor)
@@ -101,9 +101,9 @@ class ConvBlock(nn.Module):
     def forward(
         self, x: Float[Tensor, "b c t f"], lengths: Lengths = None
     ) -> Float[Tensor, "b d u g"]:
-        x = relu(normalised(self.bn1, self.conv1(within(x, lengths)), lengths))
+        x = normalised(self.bn1, self.conv1(within(x, lengths)), lengths).relu_()
         if self.num == 2:
-            x = relu(normalised(self.bn2, self.conv2(within(x, lengths)), lengths))
+            x = normalised(self.bn2, self.conv2(within(x, lengths)), lengths).relu_()
         return x if self.pool == (1, 1) else avg_pool2d(x, self.pool)
 
     def after(self, length: Count) -> Count:
