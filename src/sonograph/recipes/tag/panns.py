@@ -310,7 +310,7 @@ class Scale(Config):
 
 
 SCALES = {
-    "cpu": Scale(4, pretrain_updates=60, adapt_updates=50, front_updates=50),
+    "cpu": Scale(4, pretrain_updates=60, adapt_updates=30, front_updates=40),
     "gpu": Scale(1, pretrain_updates=4000, adapt_updates=600, front_updates=2000),
 }
 QUESTIONS = (EFFECT, INSTRUMENT)
