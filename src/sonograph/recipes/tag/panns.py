@@ -297,20 +297,22 @@ class Scale(Config):
     adapt_updates: int
     front_updates: int  # of the comparison of front-ends, from scratch
     labels: int = 10  # clips a class in the target tasks
-    batch: int = 32  # mixtures
+    batch: int = 32  # of pre-training
     adapt_batch: int = 16
+    mixup: float = 1.0  # of pre-training
     frames: int = 101
     lr: float = 1e-3
     seeds: int = 3
 
     @property
     def extra_updates(self) -> int:
-        """What a scratch arm gets for pre-training: as many mixtures through the network."""
+        """What a scratch arm gets for pre-training: as many clips through the network."""
         return round(self.pretrain_updates * self.batch / self.adapt_batch)
 
 
 SCALES = {
-    "cpu": Scale(4, pretrain_updates=60, adapt_updates=30, front_updates=40),
+    # in so few updates mixtures would teach little more than how frequent the labels are
+    "cpu": Scale(4, pretrain_updates=80, adapt_updates=30, front_updates=40, mixup=0.0),
     "gpu": Scale(1, pretrain_updates=4000, adapt_updates=600, front_updates=2000),
 }
 QUESTIONS = (EFFECT, INSTRUMENT)
@@ -417,6 +419,7 @@ def _transfer(
         recipe = recipe_of("panns-demo").override(
             {
                 "batch": plan.batch,
+                "mixup": plan.mixup,
                 "train.steps": plan.pretrain_updates,
                 "train.seed": seed,
                 "train.warmup_steps": plan.pretrain_updates // 10,
