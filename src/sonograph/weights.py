@@ -209,6 +209,17 @@ def rename(
     return renamed
 
 
+def _plain_arrays() -> list[Any]:
+    """What pickles of numpy arrays name, old and new: data that some files hold beside weights."""
+    import numpy as np
+
+    parts: list[Any] = [np.ndarray, np.dtype, *(type(np.dtype(code)) for code in "?bhilqBHILQfd")]
+    for home in ("numpy.core.multiarray", "numpy._core.multiarray"):
+        core = np._core.multiarray  # type: ignore[attr-defined]
+        parts += [(core._reconstruct, f"{home}._reconstruct"), (core.scalar, f"{home}.scalar")]
+    return parts
+
+
 def part_of(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The weights under a prefix, without it."""
     start = len(prefix)
@@ -261,8 +272,9 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def read_plain(path: Path) -> Any:
     """What a pickled file holds, if it is tensors in plain containers; anything else is refused.
 
-    Plain are dictionaries, lists, tuples, numbers, words, and the bags of named values in which
-    trainers keep their command line (argparse.Namespace). No other class is ever looked up.
+    Plain are dictionaries, lists, tuples, numbers, words, numpy arrays of numbers, and the bags of
+    named values in which trainers keep their command line (argparse.Namespace). No other class is
+    ever looked up.
     """
     import argparse
 
@@ -271,7 +283,7 @@ def read_plain(path: Path) -> Any:
     try:
         with warnings.catch_warnings():  # of pickles that it then refuses
             warnings.simplefilter("ignore")
-            with torch.serialization.safe_globals([argparse.Namespace]):
+            with torch.serialization.safe_globals([argparse.Namespace, *_plain_arrays()]):
                 return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds here, all of them mean "not tensors only"
         said = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sonograph.data.sampler import ByClips, ByLength, BySeconds
+from sonograph.data.sampler import ByClasses, ByClips, ByLength, BySeconds
 from sonograph.errors import InputError
 
 lengths = st.lists(st.floats(0.05, 30), min_size=1, max_size=40)
@@ -83,3 +83,31 @@ def test_what_cannot_be_drawn_from_is_told():
         ByClips([1.0], 0, None)
     with pytest.raises(InputError, match="above 0"):
         BySeconds([1.0], 1, 0.0)
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 4), max_size=3), min_size=1, max_size=30).filter(any),
+    st.integers(1, 7),
+)
+def test_every_class_comes_equally_often_and_every_clip_of_it_in_turn(classes, batch):
+    sampler = ByClasses([1.0] * len(classes), batch, None, 0, [sorted(set(c)) for c in classes])
+    known = sorted({name for mine in classes for name in mine})
+    turns = 12
+    rows = [d.index for k in range(turns * len(known) // batch + 1) for d in sampler(k)]
+    for turn in range(turns):
+        drawn = rows[turn * len(known) : (turn + 1) * len(known)]
+        assert all(classes[row] for row in drawn)
+    assert all(draw == again for draw, again in zip(sampler(3), sampler(3)))
+
+
+def test_a_class_of_one_clip_is_drawn_as_often_as_one_of_many():
+    classes = [[0]] * 9 + [[1]]
+    sampler = ByClasses([1.0] * 10, 6, None, 0, classes)
+    counts = Counter(draw.index for k in range(6) for draw in sampler(k))
+    assert counts[9] == 18
+    assert [counts[row] for row in range(9)] == [2] * 9
+
+
+def test_nothing_to_balance_is_told():
+    with pytest.raises(InputError, match="of any class"):
+        ByClasses([1.0], 2, None, 0, [[]])

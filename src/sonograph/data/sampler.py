@@ -147,6 +147,48 @@ class ByLength:
         return [batches[i] for i in random.permutation(len(batches)).tolist()]
 
 
+class ByClasses:
+    """Every class equally often: the classes in shuffled order, a clip of each, and again.
+
+    The clips of a class follow each other in an order of their own, shuffled anew when all were
+    drawn. A clip may be of several classes or, then it is never drawn, of none. Kong et al. 2020,
+    section III.D.
+
+    >>> draws = ByClasses([1.0, 1.0, 1.0], 4, None, seed=0, classes=[[0], [0], [1]])(k=0)
+    >>> sorted(draw.index for draw in draws if draw.index == 2)
+    [2, 2]
+    """
+
+    def __init__(
+        self,
+        durations_s: Sequence[float],
+        batch_size: int,
+        crop_s: float | None,
+        seed: int,
+        classes: Sequence[Sequence[int]],
+    ):
+        self.durations_s = _checked(durations_s, batch_size, crop_s)
+        self.batch_size, self.crop_s, self.seed = batch_size, crop_s, seed
+        found: dict[int, list[int]] = {}
+        for row, mine in enumerate(classes):
+            for name in mine:
+                found.setdefault(name, []).append(row)
+        if not found:
+            raise InputError("no clip is of any class: there is nothing to balance")
+        self.rows = [found[name] for name in sorted(found)]
+
+    def __call__(self, k: int) -> list[Draw]:
+        count = len(self.rows)
+        drawn = []
+        for place in range(k * self.batch_size, (k + 1) * self.batch_size):
+            turn = place // count  # every class was drawn so often before
+            which = _order(self.seed, turn, count)[place % count]
+            mine = self.rows[which]
+            order = _order_in_class(self.seed, which, turn // len(mine), len(mine))
+            drawn.append(mine[order[turn % len(mine)]])
+        return _crops(drawn, self.durations_s, self.crop_s, _random(self.seed, "crop", k))
+
+
 def _crops(
     rows: Sequence[int],
     durations_s: np.ndarray,
@@ -167,7 +209,12 @@ def _order(seed: int, epoch: int, count: int) -> list[int]:
     return _random(seed, "order", epoch).permutation(count).tolist()
 
 
-PURPOSES = {"order": 0, "crop": 1, "clip": 2, "lengths": 3}
+@functools.lru_cache(maxsize=4096)
+def _order_in_class(seed: int, which: int, epoch: int, count: int) -> list[int]:
+    return _random(seed, "class", epoch * 2**20 + which).permutation(count).tolist()
+
+
+PURPOSES = {"order": 0, "crop": 1, "clip": 2, "lengths": 3, "class": 4}
 
 
 def _random(seed: int, purpose: str, k: int) -> np.random.Generator:
