@@ -158,14 +158,17 @@ def load_published(path: str | os.PathLike[str], device: str = "cpu") -> nn.Modu
     """
     from sonograph import registry
 
-    state = read_tensors(Path(path))
+    state, notes = read_checkpoint(Path(path))
     for entry in registry.systems():
         if not entry.built:
             continue
         module = registry.module(entry.name)
         if hasattr(module, "is_published") and module.is_published(state):
             try:
-                model = module.load_published(state)
+                if getattr(module, "READS_NOTES", False):
+                    model = module.load_published(state, notes)
+                else:
+                    model = module.load_published(state)
             except (KeyError, RuntimeError, ValueError) as error:
                 raise InputError(
                     f"{path} looks like {entry.name} but does not fit: {error}"
@@ -218,6 +221,11 @@ def _pattern(template: str) -> re.Pattern[str]:
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a .safetensors, .pth, .pt or .ckpt file; code in one is refused."""
+    return read_checkpoint(path)[0]
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """(tensors, what lies beside them in the file: a configuration, names of labels)."""
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -226,7 +234,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise InputError(f"{path} does not exist")
     if path.suffix == ".safetensors":
         try:
-            return load_file(path)
+            return load_file(path), {}
         except (SafetensorError, OSError, ValueError) as error:
             raise InputError(f"{path} is not a whole safetensors file: {error}") from None
     try:
@@ -238,15 +246,17 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise InputError(
             f"{path} does not load as plain tensors, so it is refused: {said[:120]}"
         ) from None
+    notes: dict[str, Any] = {}
     for key in ("state_dict", "model", "model_state", "model_state_dict"):
         if isinstance(found, dict) and isinstance(found.get(key), dict):
+            notes |= {name: value for name, value in found.items() if name != key}
             found = found[key]
     if not isinstance(found, dict):
         raise InputError(f"{path} holds a {type(found).__name__}, not named weights")
     tensors = {k: v for k, v in found.items() if isinstance(v, torch.Tensor)}
     if not tensors:
         raise InputError(f"{path} holds no weights")
-    return tensors
+    return tensors, notes
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:

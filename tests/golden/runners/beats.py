@@ -1,0 +1,85 @@
+"""BEATs' golden cases: fine-tuned and plain models on padded batches, tokenizers' labels."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import numpy as np
+import torch
+
+from sonograph.audio.feature_spec import Frontend
+from sonograph.systems.represent import beats
+from sonograph.systems.represent.beats.model import time_major
+
+
+def waveform_of(case: Any, golden: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """(samples, how many of each clip are not padding), by the case's rule."""
+    rule = case.about["input_rule"]
+    found = re.search(r"signal\('([^']+)', \(([^)]+)\)(?:, ([\d.]+))?\)", rule)
+    assert found is not None
+    shape = tuple(int(n) for n in found[2].split(","))
+    waveform = torch.from_numpy(golden.signal(found[1], shape, float(found[3] or 0.1)))
+    lengths = torch.full((shape[0],), shape[1])
+    for clip, padded in re.findall(r"(\d+): (\d+)", "".join(re.findall(r"\{[^}]*\}", rule))):
+        lengths[int(clip)] -= int(padded)
+        waveform[int(clip), lengths[int(clip)] :] = 0
+    return waveform, lengths
+
+
+def strided(values: torch.Tensor, rule: str | None) -> np.ndarray:
+    """Every n-th entry of each axis, by a rule like "(:, slice(None, None, 10))"."""
+    if rule is None:
+        return values.numpy()
+    steps = [1] + [int(n) for n in re.findall(r"None, None, (\d+)", rule)]
+    return values[tuple(slice(None, None, step) for step in steps)].numpy()
+
+
+@torch.no_grad()
+def run(case: Any, golden: Any) -> dict[str, Any]:
+    about = case.about
+    published = {n: torch.as_tensor(v) for n, v in golden.published_state(case).items()}
+    notes = {"cfg": about["settings"]}
+    model: Any = beats.load_published(published, notes).eval()
+    config = beats.config_from_published(published)  # without cfg, the same
+    assert json.loads(config.to_json()) == json.loads(model.config.to_json())
+    extra = sum(
+        published[n].numel() for n in published if re.match(r"quantize\.embedding\.(w|c|e)", n)
+    )
+    assert sum(p.numel() for p in model.parameters()) + extra == about["parameters"]
+
+    waveform, lengths = waveform_of(case, golden)
+    features = Frontend(config.features)(waveform, None).values
+    inner = {beats.Tagger: "encoder", beats.Tokenizer: "backbone"}.get(type(model))
+    encoder = getattr(model, inner) if inner else model
+    seen: dict[str, torch.Tensor] = {}
+
+    def keep(name: str, module: torch.nn.Module) -> None:
+        module.register_forward_hook(lambda _, __, output: seen.update({name: output}))
+
+    keep("patch_normed", encoder.patch_norm)
+    keep("after_conv_position", encoder.norm)
+    keep("layer0", encoder.transformer.blocks[0])
+    answers: dict[str, Any] = {"fbank_normalised": features.transpose(1, 2)}
+    padded = bool((lengths < waveform.shape[1]).any())
+    values = lambda tokens: time_major(tokens.values, tokens.grid)  # noqa: E731
+    if padded:
+        object.__setattr__(encoder, "config", encoder.config.override(compat="published"))
+        answers["features_without_mask"] = values(encoder(features))
+        samples, frames = waveform.shape[1], features.shape[2]
+        lengths = beats.published_mask(lengths, samples, frames).sum(1)
+    tokens = encoder(features, lengths if padded else None)
+    answers["features"] = values(tokens)
+    if tokens.mask is not None:
+        answers["token_padding"] = (~time_major(tokens.mask, tokens.grid)).to(torch.uint8)
+    if isinstance(model, beats.Tagger):
+        answers["probabilities"] = model(features, lengths if padded else None).sigmoid()
+    if isinstance(model, beats.Tokenizer):
+        keep("quantize_input", model.quantise)
+        labels = model.tokenize(features, lengths if padded else None)
+        answers["labels"] = time_major(labels, tokens.grid)
+        seen["quantize_input"] = time_major(seen["quantize_input"], tokens.grid)
+    answers |= seen | {"patch_normed": time_major(seen["patch_normed"], tokens.grid)}
+    strides = about["output_stride"]
+    return {name: strided(value, strides.get(name)) for name, value in answers.items()}
