@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,9 +54,15 @@ class Case:
         return self.module.Pretraining(self.build())
 
     def features(self, batch: int = 2, frames: int | None = None, seed: int = 1) -> torch.Tensor:
+        """Noise; in a waveform each clip has a tone too, or their spectra were all alike."""
         config = self.preset.make()
         shape = (batch, config.features.rows, frames or config.frames)
-        return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+        draw = torch.Generator().manual_seed(seed)
+        noise = torch.randn(shape, generator=draw)
+        if config.features.kind != "waveform":
+            return noise
+        pitch = torch.rand((batch, 1, 1), generator=draw) * math.pi
+        return 0.1 * noise + torch.sin(pitch * torch.arange(shape[2]))
 
     @property
     def recorded(self) -> dict[str, Any]:

@@ -54,6 +54,7 @@ SYSTEMS: tuple[System, ...] = (
         "tag",
         "Attention is All You Need? Good Embeddings with Statistics are enough: Large Scale Audio "
         "Understanding without Transformers/ Convolutions/ BERTs/ Mixers/ Attention/ RNNs or ....",
+        prefixes=("embedding-statistics",),
     ),
     # locate
     System(

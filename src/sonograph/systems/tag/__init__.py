@@ -1,1 +1,1 @@
-"""Taggers: sound to labels."""
+"""Models that name what is heard, with classes of their own or bags of words."""
