@@ -40,7 +40,7 @@ from sonograph.losses.masked import masked_reconstruction
 from sonograph.nn.codebook import kmeans, nearest
 from sonograph.nn.encoder import Embeds, Tokens
 from sonograph.nn.heads import Answer, Tagging
-from sonograph.nn.hiding import Hiding, patch_of
+from sonograph.nn.hiding import Hiding, filler_size, patch_of
 from sonograph.nn.patches import patch_grid, patchify
 from sonograph.registry import About, register
 
@@ -366,7 +366,8 @@ class Pretraining(nn.Module):
         """The mean of all views' errors, and each one."""
         if not isinstance(self.encoder, EmbeddingStatistics):
             clips = Hiding(self.encoder, features, lengths)
-            nothing, filler = torch.zeros_like(clips.valid), features.new_zeros(1, 1, 1)
+            nothing = torch.zeros_like(clips.valid)
+            filler = features.new_zeros(1, 1, filler_size(self.encoder))
             decoded = self.decode["tokens"](clips.encode(nothing, filler))
             loss = masked_reconstruction(decoded, clips.targets(), clips.valid)
             return {"loss": loss}
