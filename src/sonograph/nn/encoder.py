@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sonograph.audio.feature_spec import FeatureSpec
+from sonograph.errors import InputError
 from sonograph.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -84,3 +85,15 @@ class Encoder(Protocol):
 def special_width(encoder: Encoder) -> int:
     """The width of the tokens that stand for the whole clip."""
     return getattr(encoder, "special_width", encoder.width)
+
+
+def require_fit(encoder: Encoder, features: Float[Tensor, "b bins frames"]) -> None:
+    """Raise InputError for features of other bins, or more frames than there are positions for."""
+    (bins, frames), longest = features.shape[1:], encoder.config.frames  # type: ignore[attr-defined]
+    if bins != encoder.spec.rows:
+        raise InputError(f"this model takes {encoder.spec.rows} bins, not {bins}")
+    if frames > longest:
+        raise InputError(
+            f"{frames} frames are more than the {longest} this model has positions for: cut the "
+            "sound, or use `refit(model, frames=...)`"
+        )

@@ -5,10 +5,13 @@ Tokens are in frequency-major order: index = row * columns + column, row 0 the l
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
-from einops import rearrange
-from jaxtyping import Float
+from einops import rearrange, repeat
+from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+from sonograph.nn.encoder import Tokens
 
 Pair = tuple[int, int]  # (bins, frames) or (rows, columns)
 
@@ -39,6 +42,29 @@ class PatchEmbed(nn.Module):
             tokens = patchify(features, self.patch)
             return F.linear(tokens, self.project.weight.flatten(1), self.project.bias)
         return rearrange(self.project(features[:, None]), "b d f t -> b (f t) d")
+
+    def tokens(
+        self,
+        features: Float[Tensor, "b bins frames"],
+        lengths: Int[Tensor, "b"] | None,
+        padding: float,
+    ) -> Tokens:
+        """Tokens of clips of several lengths; what lies beyond a clip counts as `padding`.
+
+        A token is of the clip when all its frames are. A clip of less than one patch is filled up.
+        """
+        (bins, frames), width = features.shape[1:], self.patch[1]
+        if frames < width:
+            features = F.pad(features, (0, width - frames), value=padding)
+        grid = patch_grid((bins, features.shape[2]), self.patch, self.stride)
+        mask = None
+        if lengths is not None and bool((lengths < frames).any()):
+            beyond = torch.arange(features.shape[2], device=features.device) >= lengths[:, None]
+            features = features.masked_fill(beyond[:, None], padding)
+            columns = (lengths - width).div(self.stride[1], rounding_mode="floor") + 1
+            within = torch.arange(grid[1], device=features.device) < columns.clamp(min=1)[:, None]
+            mask = repeat(within, "b t -> b (f t)", f=grid[0])
+        return Tokens(self(features), mask, grid)
 
 
 def patchify(features: Float[Tensor, "b bins frames"], patch: Pair) -> Float[Tensor, "b n pixels"]:

@@ -24,7 +24,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
-from einops import repeat
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
@@ -32,7 +31,7 @@ from sonograph import config as configuration
 from sonograph.audio.feature_spec import FeatureSpec
 from sonograph.errors import InputError
 from sonograph.losses.masked_patches import MaskedPatches
-from sonograph.nn.encoder import Embeds, Tokens
+from sonograph.nn.encoder import Embeds, Tokens, require_fit
 from sonograph.nn.heads import Classifier
 from sonograph.nn.mamba import Mamba
 from sonograph.nn.patches import PatchEmbed, patch_grid
@@ -181,25 +180,8 @@ class SSAMBA(nn.Module, Embeds):
         self, features: Float[Tensor, "b bins frames"], lengths: Int[Tensor, "b"] | None = None
     ) -> Tokens:
         """Patch tokens before positions: what an objective may hide."""
-        (bins, frames), (_, width) = features.shape[1:], self.config.patch
-        if bins != self.spec.bins:
-            raise InputError(f"this model takes {self.spec.bins} bins, not {bins}")
-        if frames > self.config.frames:
-            raise InputError(
-                f"{frames} frames are more than the {self.config.frames} this model has positions "
-                "for: cut the sound, or use `refit(model, frames=...)`"
-            )
-        if frames < width:  # less than one patch: fill up with what padding is made of
-            features = nn.functional.pad(features, (0, width - frames), value=self.padding)
-        grid = patch_grid((bins, features.shape[2]), self.config.patch, self.config.stride)
-        mask = None
-        if lengths is not None and bool((lengths < frames).any()):
-            beyond = torch.arange(features.shape[2], device=features.device) >= lengths[:, None]
-            features = features.masked_fill(beyond[:, None], self.padding)
-            columns = (lengths - width).div(self.config.stride[1], rounding_mode="floor") + 1
-            within = torch.arange(grid[1], device=features.device) < columns.clamp(min=1)[:, None]
-            mask = repeat(within, "b t -> b (f t)", f=grid[0])
-        return Tokens(self.patches(features), mask, grid)
+        require_fit(self, features)
+        return self.patches.tokens(features, lengths, self.padding)
 
     def encode(self, tokens: Tokens) -> Tokens:
         """Positions, layers, and the final norm, applied twice as published."""
