@@ -175,9 +175,9 @@ ABOUT = About(
     avoid=(
         "Words are to be written down: it knows nothing of language.",
         "Events are to be placed finer than 160 ms: its patches are that long.",
-        "Minutes of pre-training: in a few hundred updates the labels of a random projection are "
-        "few, and the tokenizer distils little (docs/claims.md). The gains of the paper are those "
-        "of 400,000 updates an iteration on 5,000 hours.",
+        "Minutes of pre-training: in a few hundred updates neither labels over painting nor a "
+        "second iteration over the first showed a gain beyond chance (docs/claims.md). The gains "
+        "of the paper are those of 400,000 updates an iteration on 5,000 hours.",
     ),
     paper="Sanyuan Chen, Yu Wu, Chengyi Wang, Shujie Liu, Daniel Tompkins, Zhuo Chen, Wanxiang "
     "Che, Xiangzhan Yu, Furu Wei, ICML 2023",
