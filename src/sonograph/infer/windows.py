@@ -41,7 +41,9 @@ def window_batches(
 
     A sound shorter than one frame is filled up with silence to one.
     """
-    size, hop = spec.samples(frames), hop_frames * spec.hop_samples
+    size = spec.samples(frames)
+    # centred frames reach beyond the ends of a window, so that so many need less than their hops
+    hop = min(hop_frames * spec.hop_samples, size)
     least = spec.samples(1)
     pieces = _without_crumbs(windows(_blocks(sound, spec.rate_hz), size, hop), spec.rate_hz)
     while group := list(islice(pieces, batch)):
