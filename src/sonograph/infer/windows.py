@@ -42,8 +42,8 @@ def window_batches(
     A sound shorter than one frame is filled up with silence to one.
     """
     size = spec.samples(frames)
-    # centred frames reach beyond the ends of a window, so that so many need less than their hops
-    hop = min(hop_frames * spec.hop_samples, size)
+    # of centred frames a window reaches only to the middle of its last one
+    hop = min(size, hop_frames * spec.hop_samples)
     least = spec.samples(1)
     pieces = _without_crumbs(windows(_blocks(sound, spec.rate_hz), size, hop), spec.rate_hz)
     while group := list(islice(pieces, batch)):
