@@ -1,0 +1,1 @@
+"""Taggers: sound to labels."""
