@@ -538,5 +538,5 @@ ABOUT = About(
     ),
     verbs=("adapt", "evaluate", "embed", "tag", "search"),
     golden=("sonics",),
-    checks=(),
+    checks=("tests/parity/test_spectttra_transformers.py",),
 )
