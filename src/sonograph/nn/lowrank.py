@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from sonograph.errors import InputError, did_you_mean
 
-ATTENTION = "*attention.qkv|*attention.project"
+ATTENTION = "*attention.qkv|*attention.query|*attention.key|*attention.value|*attention.project"
 
 
 class LowRankLinear(nn.Module):
