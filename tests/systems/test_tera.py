@@ -12,6 +12,7 @@ from sonograph.audio.feature_spec import Frontend
 from sonograph.errors import InputError
 from sonograph.nn.heads import Classifier
 from sonograph.nn.layers import WeightedLayers
+from sonograph.nn.lowrank import add_lowrank
 from sonograph.systems.represent import ssast, tera
 
 
@@ -215,3 +216,11 @@ def test_front_ends_told_by_files():
         state = {**flat, wide: torch.zeros(64, rows)}
         found = tera.config_from_published(state, {**said, "audio": audio})
         assert found == dataclasses.replace(tera.test(), frames=1500, features=spec)
+
+
+def test_low_rank_deltas_stand_on_all_of_attention():
+    encoder = add_lowrank(tera.Tera(tera.test()), rank=2)
+    trained = {name for name, weight in encoder.named_parameters() if weight.requires_grad}
+    for part in ("query", "key", "value", "project"):
+        assert f"blocks.1.attention.{part}.up" in trained
+    assert not any("feedforward" in name for name in trained)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -32,17 +33,34 @@ def run(case: Any, golden: Any) -> dict[str, Any]:
     spec = config.features.override(level="keep")  # the case's signals are not levelled
     features = tera.published_features(waveform, lengths, spec)
     assert features.lengths.tolist() == about["settings"]["valid_frames"]
-    layers = model.encoder.layers(features.values, features.lengths)
+    layers = published_layers(model.encoder, features.values, features.lengths)
     positions = torch.as_tensor(case.inputs["alter_mask"]).bool().transpose(1, 2)
     altered = tera.Altered(features.values.masked_fill(positions, 0.0), positions)
     answers = {
         "features": features.values.transpose(1, 2),
-        "hidden_states": torch.stack([layer.values for layer in layers]),
+        "hidden_states": layers,
         "reconstruction_loss": model.loss(features.values, features.lengths, altered)["loss"],
         "reconstruction": model.reconstruct(altered.features, features.lengths).transpose(1, 2),
     }
     rules = about["output_stride"]
     return {name: strided(value, rules.get(name, "")) for name, value in answers.items()}
+
+
+def published_layers(
+    encoder: tera.Tera, features: torch.Tensor, lengths: torch.Tensor
+) -> torch.Tensor:
+    """Every layer; a long batch is cut where its longest clip is, not each clip by itself.
+
+    Of a part that lies beyond a clip every frame is attended to: its mask hides all alike.
+    """
+    parts, begun = [], 0
+    for part in features.chunk(math.ceil(features.shape[2] / encoder.config.frames), dim=2):
+        size = part.shape[2]
+        own = (lengths - begun).clamp(0, size)
+        layers = encoder.layers(part, torch.where(own > 0, own, size))
+        parts.append(torch.stack([layer.values for layer in layers]))
+        begun += size
+    return torch.cat(parts, dim=2)
 
 
 def strided(values: torch.Tensor, rule: str) -> np.ndarray:
