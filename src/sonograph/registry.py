@@ -31,6 +31,14 @@ class System:
         return f"sonograph.systems.{self.task}.{self.name}"
 
     @property
+    def place(self) -> str:
+        """Its file in the source tree, or its folder."""
+        path = self.module.replace(".", "/")
+        found = importlib.util.find_spec(self.module)
+        folder = found is not None and found.submodule_search_locations is not None
+        return f"{path}/" if folder else f"{path}.py"
+
+    @property
     def built(self) -> bool:
         folder = f"sonograph.systems.{self.task}"
         try:

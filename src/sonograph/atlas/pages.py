@@ -28,7 +28,7 @@ def system_page(system: registry.System, kept: list[Record]) -> str:
     parts = [
         MADE,
         f"# {system.title}",
-        f"{about.summary} Code: `src/{system.module.replace('.', '/')}.py`. Paper: {about.paper}.",
+        f"{about.summary} Code: `src/{system.place}`. Paper: {about.paper}.",
         f"```\n{docstring}\n```",
         "## When to use it",
         _list(about.use),
