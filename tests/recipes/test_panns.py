@@ -55,7 +55,7 @@ def test_tasks_with_very_many_classes_are_left_out():
 def test_stripes_and_mixtures_only_in_training_and_only_of_the_log_mel():
     torch.manual_seed(0)
     both = dataclasses.replace(
-        system.wavegram_logmel_cnn14(),
+        system.presets.wavegram_logmel_cnn14(),
         channels=(4, 8),
         pools=(2, 2),
         wave_channels=(4, 4, 4, 32),

@@ -11,45 +11,53 @@ from sonograph.audio.feature_spec import Frontend, waveform_spec
 from sonograph.errors import InputError
 from sonograph.outputs import Audio
 from sonograph.systems.tag import panns
-from sonograph.systems.tag.audioset import LABELS
+from sonograph.systems.tag.panns import presets, published
+from sonograph.systems.tag.panns.labels import LABELS
 
 # every family and front-end, narrow
 SMALL = {
-    "cnn": panns.test(),
-    "cnn5": dataclasses.replace(panns.test(), kernel=5),
-    "attention": dataclasses.replace(panns.test(), decision="attention"),
-    "max": dataclasses.replace(panns.test(), decision="max"),
-    "mean": dataclasses.replace(panns.test(), decision="mean"),
+    "cnn": presets.test(),
+    "cnn5": dataclasses.replace(presets.test(), kernel=5),
+    "attention": dataclasses.replace(presets.test(), decision="attention"),
+    "max": dataclasses.replace(presets.test(), decision="max"),
+    "mean": dataclasses.replace(presets.test(), decision="mean"),
     "resnet": dataclasses.replace(
-        panns.resnet22(), channels=(4, 4, 8, 8, 8, 16), layers=(1, 2, 1, 1), unit="bottleneck"
+        presets.resnet22(),
+        channels=(4, 4, 8, 8, 8, 16),
+        layers=(1, 2, 1, 1),
+        unit="bottleneck",
     ),
     "mobilenetv1": dataclasses.replace(
-        panns.mobilenetv1(), channels=(4, 8, 8, 16), pools=(2, 1, 2, 2), embedding=8
+        presets.mobilenetv1(), channels=(4, 8, 8, 16), pools=(2, 1, 2, 2), embedding=8
     ),
     "mobilenetv2": dataclasses.replace(
-        panns.mobilenetv2(), channels=(4, 4, 8, 8, 16), pools=(2, 1, 2, 1, 1), embedding=8
+        presets.mobilenetv2(), channels=(4, 4, 8, 8, 16), pools=(2, 1, 2, 1, 1), embedding=8
     ),
     "wavegram": dataclasses.replace(
-        panns.wavegram_logmel_cnn14(),
+        presets.wavegram_logmel_cnn14(),
         front="wavegram",
         channels=(4, 8, 8),
         pools=(2, 2, 1),
         wave_channels=(4, 4, 4, 32),
     ),
     "both": dataclasses.replace(
-        panns.wavegram_logmel_cnn14(),
+        presets.wavegram_logmel_cnn14(),
         channels=(4, 8, 8),
         pools=(2, 2, 1),
         wave_channels=(4, 4, 4, 32),
     ),
     "leenet": dataclasses.replace(
-        panns.leenet24(), channels=(4, 8, 8), pools=(1, 3, 1), layers=(2, 1, 2), embedding=8
+        presets.leenet24(), channels=(4, 8, 8), pools=(1, 3, 1), layers=(2, 1, 2), embedding=8
     ),
     "dainet": dataclasses.replace(
-        panns.dainet19(), channels=(4, 4, 8), pools=(4, 4, 1), embedding=8
+        presets.dainet19(), channels=(4, 4, 8), pools=(4, 4, 1), embedding=8
     ),
     "res1dnet": dataclasses.replace(
-        panns.res1dnet31(), channels=(4, 4, 8), pools=(1, 4, 4), layers=(1, 2, 1), embedding=8
+        presets.res1dnet31(),
+        channels=(4, 4, 8),
+        pools=(1, 4, 4),
+        layers=(1, 2, 1),
+        embedding=8,
     ),
 }
 SMALL = {
@@ -126,7 +134,7 @@ def test_silence_and_clipping_have_finite_answers(model, level):
 
 
 def test_one_sample_and_stereo_are_tagged():
-    model = panns.build(panns.test()).eval()
+    model = panns.build(presets.test()).eval()
     tags = model.tag(Audio(np.full((1, 1), 0.5, np.float32), 32_000))
     assert set(tags.scores) == {"speech", "music", "noise"}
     left = np.random.default_rng(0).standard_normal((2, 20_000)).astype(np.float32)
@@ -137,7 +145,7 @@ def test_one_sample_and_stereo_are_tagged():
 @torch.no_grad()
 def test_events_lie_where_the_sound_is():
     """A head that answers to loudness: high in the columns of the noise, low elsewhere."""
-    config = dataclasses.replace(panns.test(), channels=(4, 4, 4), labels=("loud",), embedding=1)
+    config = dataclasses.replace(presets.test(), channels=(4, 4, 4), labels=("loud",), embedding=1)
     model = panns.build(config).eval()
     for block in model.encoder.blocks.values():
         for conv in (block.conv1, block.conv2):
@@ -156,7 +164,7 @@ def test_events_lie_where_the_sound_is():
 
 @torch.no_grad()
 def test_frames_of_events_repeat_their_column():
-    model = panns.build(dataclasses.replace(panns.test(), decision="max")).eval()
+    model = panns.build(dataclasses.replace(presets.test(), decision="max")).eval()
     features = torch.randn(1, 64, 101)
     scores = model.events(features)
     steps = model.steps(model.encoder.trunk(model.encoder.front(features, None))).sigmoid()
@@ -171,7 +179,7 @@ def test_frames_of_events_repeat_their_column():
 def test_decisions_by_their_formulas():
     torch.manual_seed(0)
     features = torch.randn(1, 64, 101)
-    mean = panns.build(dataclasses.replace(panns.test(), decision="mean")).eval()
+    mean = panns.build(dataclasses.replace(presets.test(), decision="mean")).eval()
     last = mean.encoder.trunk(mean.encoder.front(features, None))
     want = mean.steps(last).sigmoid().mean(1)
     torch.testing.assert_close(mean.scores(mean(features)), want, atol=1e-6, rtol=1e-5)
@@ -213,13 +221,13 @@ def test_shapes_tell_every_preset_but_those_that_are_alike(preset):
     state = meta_state(preset.name)
     if preset.name in ("panns-cnn14-16k", "panns-cnn14-8k"):
         window = 512 if "16k" in preset.name else 256
-        state[panns.STFT] = torch.zeros(window // 2 + 1, 1, window)
+        state[published.STFT] = torch.zeros(window // 2 + 1, 1, window)
     told = panns.look_of(panns.config_from_published(state))
     assert told == ("panns-cnn14" if preset.name in alike else preset.name)
 
 
 def test_another_variant_than_asked_is_named():
-    state = official(panns.cnn6())
+    state = official(presets.cnn6())
     with pytest.raises(InputError, match=r"looks like panns-cnn6, not panns-cnn10"):
         panns.load_published(state, "panns-cnn10")
     with pytest.raises(InputError, match=r"looks like panns-cnn6, not panns-leenet11"):
@@ -229,7 +237,7 @@ def test_another_variant_than_asked_is_named():
 
 
 def test_a_file_that_lacks_a_weight_says_which():
-    state = official(panns.cnn6())
+    state = official(presets.cnn6())
     del state["conv_block2.bn1.running_var"]
     with pytest.raises(InputError, match=r"blocks\.2\.bn1\.running_var is missing"):
         panns.load_published(state)
@@ -237,18 +245,18 @@ def test_a_file_that_lacks_a_weight_says_which():
 
 def test_files_are_opened_as_they_were_saved(tmp_path):
     """Iteration, weights and the state of the sampler, which holds arrays."""
-    state = official(panns.cnn6()) | {panns.STFT: torch.zeros(513, 1, 1024)}
+    state = official(presets.cnn6()) | {published.STFT: torch.zeros(513, 1, 1024)}
     sampler = {"indexes_per_class": [np.arange(3)], "pointer": np.int64(4), "queue": [1, 2]}
     path = tmp_path / "Cnn6_mAP=0.343.pth"
     torch.save({"iteration": 600_000, "model": state, "sampler": sampler}, path)
     model = weights.load(path)
-    assert model.config == panns.cnn6()
+    assert model.config == presets.cnn6()
     assert torch.equal(model.encoder.blocks["1"].conv1.weight, state["conv_block1.conv1.weight"])
 
 
 def test_other_numbers_of_labels_are_numbered():
-    state = official(dataclasses.replace(panns.test(), labels=("a", "b")))
-    assert panns.load_published(state | {panns.STFT: torch.zeros(513, 1, 1024)}).labels == (
+    state = official(dataclasses.replace(presets.test(), labels=("a", "b")))
+    assert panns.load_published(state | {published.STFT: torch.zeros(513, 1, 1024)}).labels == (
         "class 0",
         "class 1",
     )
@@ -263,16 +271,16 @@ def test_the_527_labels():
 
 
 def test_bad_input_is_told_in_a_line():
-    model = panns.build(panns.test())
+    model = panns.build(presets.test())
     with pytest.raises(InputError, match="takes 64 bins, not 128"):
         model(torch.zeros(1, 128, 100))
     with pytest.raises(InputError, match="does not take features of kind"):
-        dataclasses.replace(panns.test(), features=waveform_spec(32_000))
+        dataclasses.replace(presets.test(), features=waveform_spec(32_000))
     with pytest.raises(InputError, match="does not take features of kind"):
-        dataclasses.replace(panns.leenet11(), features=panns.logmel())
+        dataclasses.replace(presets.leenet11(), features=panns.logmel())
     with pytest.raises(InputError, match="give one of each for every block"):
-        dataclasses.replace(panns.test(), pools=(2, 2))
+        dataclasses.replace(presets.test(), pools=(2, 2))
     with pytest.raises(InputError, match="needs labels"):
-        dataclasses.replace(panns.test(), labels=())
+        dataclasses.replace(presets.test(), labels=())
     with pytest.raises(InputError, match="no multiple of 32 bins"):
         panns.build(dataclasses.replace(SMALL["both"], wave_channels=(4, 4, 4, 33)))

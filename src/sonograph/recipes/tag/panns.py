@@ -388,7 +388,7 @@ def claim(
 
 def _sized(plan: Scale) -> panns.Config:
     """CNN10 at 16 kHz, as narrow and short as the scale says."""
-    full = panns.cnn10()
+    full = panns.presets.cnn10()
     return dataclasses.replace(
         full,
         channels=tuple(width // plan.share for width in full.channels),
