@@ -113,12 +113,15 @@ def build(described: Mapping[str, Any]) -> nn.Module:
     """A model from what its `describe()` said; weights are still random."""
     from sonograph import registry
     from sonograph.nn.heads import Classifier
+    from sonograph.nn.layers import WeightedLayers
 
     kind = described.get("kind")
     if kind in ("encoder", "tagger"):
         module = registry.module(described["system"])
         model = module.build(module.Config.from_dict(described["config"]))
         return getattr(model, "encoder", model) if kind == "encoder" else model
+    if kind == "layers":
+        return WeightedLayers(build(described["encoder"]))  # type: ignore[arg-type]
     if kind == "pretraining":
         encoder = build(described["encoder"])
         system = described.get("system", described["encoder"]["system"])
@@ -158,14 +161,17 @@ def load_published(path: str | os.PathLike[str], device: str = "cpu") -> nn.Modu
     """
     from sonograph import registry
 
-    state = read_tensors(Path(path))
+    state, notes = read_checkpoint(Path(path))
     for entry in registry.systems():
         if not entry.built:
             continue
         module = registry.module(entry.name)
         if hasattr(module, "is_published") and module.is_published(state):
             try:
-                model = module.load_published(state)
+                if getattr(module, "READS_NOTES", False):
+                    model = module.load_published(state, notes)
+                else:
+                    model = module.load_published(state)
             except (KeyError, RuntimeError, ValueError) as error:
                 raise InputError(
                     f"{path} looks like {entry.name} but does not fit: {error}"
@@ -229,6 +235,11 @@ def _pattern(template: str) -> re.Pattern[str]:
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a .safetensors, .pth, .pt or .ckpt file; code in one is refused."""
+    return read_checkpoint(path)[0]
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """(tensors, what lies beside them in the file: a configuration, names of labels)."""
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -237,28 +248,58 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise InputError(f"{path} does not exist")
     if path.suffix == ".safetensors":
         try:
-            return load_file(path)
+            return load_file(path), {}
         except (SafetensorError, OSError, ValueError) as error:
             raise InputError(f"{path} is not a whole safetensors file: {error}") from None
-    try:
-        with warnings.catch_warnings():  # of pickles that it then refuses
-            warnings.simplefilter("ignore")
-            with torch.serialization.safe_globals(_plain_arrays()):
-                found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds here, all of them mean "not tensors only"
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(
-            f"{path} does not load as plain tensors, so it is refused: {said[:120]}"
-        ) from None
+    found = read_plain(path)
+    notes: dict[str, Any] = {}
     for key in ("state_dict", "model", "model_state", "model_state_dict"):
         if isinstance(found, dict) and isinstance(found.get(key), dict):
+            notes |= {name: value for name, value in found.items() if name != key}
             found = found[key]
     if not isinstance(found, dict):
         raise InputError(f"{path} holds a {type(found).__name__}, not named weights")
     tensors = {k: v for k, v in found.items() if isinstance(v, torch.Tensor)}
+    if not tensors:  # of several modules, each a dictionary of its own
+        parts = {k: v for k, v in found.items() if isinstance(v, dict) and _all_tensors(v)}
+        tensors = {f"{part}.{n}": v for part, inner in parts.items() for n, v in inner.items()}
+        notes |= {name: value for name, value in found.items() if name not in parts}
     if not tensors:
         raise InputError(f"{path} holds no weights")
-    return tensors
+    return tensors, notes
+
+
+def read_plain(path: Path) -> Any:
+    """What a pickled file holds, if it is tensors in plain containers; anything else is refused.
+
+    Plain are dictionaries, lists, tuples, numbers, words, numpy arrays, and the bags of named values
+    in which trainers keep their command line (argparse.Namespace). No other class is looked up.
+    """
+    import argparse
+
+    import torch
+
+    try:
+        with warnings.catch_warnings():  # of pickles that it then refuses
+            warnings.simplefilter("ignore")
+            with torch.serialization.safe_globals([argparse.Namespace, *_plain_arrays()]):
+                return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds here, all of them mean "not tensors only"
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        # which class it asked for stands further down in a long advice to trust the file
+        if asked := re.search(r"Unsupported global: GLOBAL (\S+)", str(error)):
+            said = f"it needs {asked[1]}, which may run code"
+        raise InputError(
+            f"{path} does not load as plain tensors, so it is refused: {said[:120]}"
+        ) from None
+
+
+def _all_tensors(values: Mapping[Any, Any]) -> bool:
+    import torch
+
+    return bool(values) and all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in values.items()
+    )
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sonograph.audio import spectrum
+from sonograph.audio.deltas import with_deltas
 from sonograph.audio.feature_spec import (
     FeatureSpec,
     Frontend,
@@ -147,6 +148,7 @@ def test_differing_recipes_are_named():
         {"top_db": 80.0},
         {"center": "reflect"},
         {"kind": "mfcc", "coefficients": 200},
+        {"deltas": -1},
         {"kind": "cqt", "center": "constant", "bins": 200},
     ],
 )
@@ -178,6 +180,23 @@ def test_normalised_by_itself(normalise, axes):
     raw, values = Frontend(plain)(noise(2, 9000)).values, Frontend(spec)(noise(2, 9000)).values
     deviation, mean = torch.std_mean(raw, axes, keepdim=True)
     torch.testing.assert_close(values, (raw - mean) / (deviation + 1e-10))
+
+
+def test_deltas_are_slopes_that_end_with_the_clip():
+    """A ramp has its own slope inside, half of what a step tells at its ends, and no curvature."""
+    ramp = 3 * torch.arange(12.0).expand(2, 1, 12)
+    counts = torch.tensor([12, 8])
+    values = with_deltas(ramp, counts, 2)
+    assert values.shape == (2, 3, 12)
+    torch.testing.assert_close(values[0, 1, 2:10], torch.full((8,), 3.0))
+    torch.testing.assert_close(values[0, 2, 4:8], torch.zeros(4))
+    alone = with_deltas(ramp[1:, :, :8], None, 2)
+    torch.testing.assert_close(values[1:, :, :8], alone)
+    # at the first frame: (1 (c1 - c0) + 2 (c2 - c0)) / 10
+    torch.testing.assert_close(alone[0, 1, 0], torch.tensor(3 * (1 + 4) / 10))
+
+    spec = log_mel_spec(16000, 512, 160, 40, log="ln").override(deltas=2)
+    assert Frontend(spec)(noise(2, 9000)).values.shape[1] == spec.rows == 120
 
 
 def test_an_offset_instead_of_a_floor():

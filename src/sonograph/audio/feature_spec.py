@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from sonograph.audio.cqt import ConstantQ
+from sonograph.audio.deltas import with_deltas
 from sonograph.audio.mel import MelNorm, MelScale, mel_bank
 from sonograph.audio.mfcc import Cosines
 from sonograph.audio.spectrum import BandFrames, pad_ends
@@ -32,8 +33,8 @@ class FeatureSpec(Config):
     """How a waveform becomes what a model sees. The defaults are SSAST's and AST's Kaldi fbank.
 
     Steps, in this order: level, scale, clip mean, ends, frames, frame mean, pre-emphasis, window,
-    FFT, |X|^power, bands, log, top_db, DCT (mfcc), normalise. The samples themselves are features
-    too: `waveform_spec`.
+    FFT, |X|^power, bands, log, top_db, DCT (mfcc), deltas, normalise. The samples themselves are
+    features too: `waveform_spec`.
     """
 
     kind: Literal["kaldi_fbank", "log_mel", "mfcc", "cqt", "waveform"] = "kaldi_fbank"
@@ -68,6 +69,7 @@ class FeatureSpec(Config):
     mean: float = -4.2677393
     deviation: float = 9.1379948  # SSAST divides by twice the standard deviation
     coefficients: int = 20  # mfcc: how many are kept
+    deltas: int = 0  # orders of differences over time, as more rows below
     bins_per_octave: int = 12  # cqt
 
     def __post_init__(self) -> None:
@@ -81,6 +83,10 @@ class FeatureSpec(Config):
         need(
             self.window_samples <= self.fft_samples,
             f"window_samples {self.window_samples} is more than fft_samples {self.fft_samples}",
+        )
+        need(
+            self.deltas >= 0 and (self.deltas == 0 or self.kind != "waveform"),
+            f"deltas is {self.deltas}: give 0 or more, and 0 to a waveform",
         )
         need(self.power > 0, f"power is {self.power}: give more than 0")
         need(self.deviation > 0, f"deviation is {self.deviation}: give more than 0")
@@ -121,8 +127,8 @@ class FeatureSpec(Config):
 
     @property
     def rows(self) -> int:
-        """Height of the features: bands, or coefficients of an MFCC."""
-        return self.coefficients if self.kind == "mfcc" else self.bins
+        """Height of the features: bands, or coefficients of an MFCC, and their deltas."""
+        return (self.coefficients if self.kind == "mfcc" else self.bins) * (1 + self.deltas)
 
     @property
     def frame_samples(self) -> int:
@@ -315,14 +321,15 @@ class Frontend(nn.Module):
         else:  # ends that all clips share need no padded copy
             energies = functools.partial(self.energies, width=width, ends=spec.center)
         frames = spec.frames(n)
-        if spec.top_db is None and self.cosines is None and spec.normalise == "fixed":
+        whole = spec.top_db is not None or self.cosines is not None or spec.deltas
+        if not whole and spec.normalise == "fixed":
             values = energies(waveform, frames, lambda block: self._normal(*self._log(block)))
             return self._padded(values, lengths, frames)
         values = energies(waveform, frames, lambda block: torch.mul(*self._log(block)))
         return self._finished(values, lengths, frames)
 
     def _finished(self, values: Tensor, lengths: Tensor | None, frames: int) -> Features:
-        """What needs the whole clip: top_db, DCT, normalisation."""
+        """What needs the whole clip: top_db, DCT, deltas, normalisation."""
         spec = self.spec
         inside = self._inside(lengths, frames, values.device)
         if spec.top_db is not None and frames > 0:
@@ -330,6 +337,9 @@ class Frontend(nn.Module):
             values = torch.maximum(values, heard.amax((1, 2), keepdim=True) - spec.top_db)
         if self.cosines is not None:
             values = self.cosines(values)
+        if spec.deltas:
+            counts = None if lengths is None else self.frame_lengths(lengths)
+            values = with_deltas(values, counts, spec.deltas)
         if spec.normalise == "fixed":
             values = self._normal(values, 1.0)
         elif frames > 0:

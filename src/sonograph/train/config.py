@@ -25,6 +25,7 @@ class TrainConfig(Config):
     epsilon: float = 1e-8
     weight_decay: float = 0.01
     decay_on: Literal["all", "matrices"] = "matrices"  # "matrices" spares biases and norms
+    no_decay: tuple[str, ...] = ()  # patterns of weight names that are spared in any case
     clip_norm: float = 0.0  # 0: no clipping
 
     schedule: Literal["constant", "cosine", "exponential", "plateau"] = "cosine"

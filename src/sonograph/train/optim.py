@@ -22,6 +22,7 @@ def build(model: nn.Module, config: TrainConfig, fused: bool) -> torch.optim.Opt
         if weight.requires_grad:
             factor = next((f for p, f in config.lr_factors if fnmatch(name, p)), 1.0)
             spared = config.decay_on == "matrices" and weight.ndim < 2
+            spared = spared or any(fnmatch(name, pattern) for pattern in config.no_decay)
             decay = 0.0 if spared else config.weight_decay
             groups.setdefault((factor, decay), []).append(weight)
     if not groups:

@@ -1,0 +1,75 @@
+"""SSAMBA's golden cases: pre-training losses; a fine-tuned model of another length and stride."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from sonograph.losses.contrastive import info_nce_in_clip
+from sonograph.losses.masked import masked_reconstruction
+from sonograph.nn.heads import Classifier
+from sonograph.nn.hiding import Hiding
+from sonograph.systems.represent import ssamba
+from sonograph.weights import part_of
+from tests.golden.runners.ssast import count, features_of, strided, unused
+
+
+@torch.no_grad()
+def run(case: Any, golden: Any) -> dict[str, Any]:
+    about, features = case.about, features_of(case, golden)
+    published = {n: torch.as_tensor(v) for n, v in golden.published_state(case).items()}
+    ours = ssamba.from_published(published)
+    settings, tune = about["settings"], about["settings"]["finetune"]
+    config = ssamba.config_from_published(
+        {n: v for n, v in published.items() if "mlp_head" not in n}
+    )
+    assert config.frames == settings["input_tdim"]
+    assert config.patch == (settings["patch_size"],) * 2
+    assert (config.width, config.depth) == (settings["embed_dim"], settings["depth"])
+    assert (config.pairing != "none") == settings["if_bidirectional"]
+
+    model = ssamba.Pretraining(ssamba.build(config)).eval()
+    model.load_state_dict({name: ours[name] for name in model.state_dict()})
+    assert count(model) + unused(published) == about["parameters"]["pretraining"]
+    clips = Hiding(model.encoder, features, None)
+    answers: dict[str, Any] = {}
+    for name, head in (("discriminative", model.discriminate), ("generative", model.generate)):
+        index = torch.as_tensor(case.inputs[f"mask_index_{name}"])
+        hidden = torch.zeros(clips.valid.shape, dtype=torch.bool).scatter_(1, index, True)
+        prediction, target, valid = model.predict(clips, hidden, head)
+        if name == "discriminative":
+            loss, accuracy = info_nce_in_clip(target, prediction, valid)
+            answers |= {"discriminative_loss": loss, "discriminative_accuracy": accuracy}
+        else:
+            answers["generative_loss"] = masked_reconstruction(prediction, target, valid)
+
+    frames = tune["input_tdim"]
+    encoder = ssamba.refit(model.encoder, frames, (tune["fstride"], tune["tstride"]))
+    tuned = Classifier(encoder, [str(n) for n in range(tune["label_dim"])]).eval()
+    tuned.head.load_state_dict(part_of(ours, "head."))
+    assert count(tuned) + unused(published, pretext=False) == about["parameters"]["finetune"]
+    short = features[:, :, :frames]
+    seen: dict[str, Any] = {}
+    first, second = encoder.layers[0], encoder.layers[1]
+    hooks = [
+        first.register_forward_hook(lambda _, __, output: seen.update(first=output)),
+        second.register_forward_hook(lambda _, __, output: seen.update(second=output)),
+    ]
+    out = encoder(short)
+    for hook in hooks:
+        hook.remove()
+    answers |= {
+        "logits_mean_of_tokens": tuned(short),
+        "patch_tokens": encoder.patch_tokens(short).values,
+        "mixer0": seen["first"][0],
+        # the official second layer is given the flipped sequence, and answers it flipped
+        "layer1_hidden": seen["second"][0].flip(1),
+        "layer1_residual": seen["second"][1].flip(1),
+        "encoder": torch.cat([out.special, out.values], dim=1),
+        "adapted_positions": encoder.positions,
+    }
+    tuned.pool = "special"
+    answers["logits_cls"] = tuned(short)
+    strides = about["output_stride"]
+    return {name: strided(value, strides.get(name)) for name, value in answers.items()}

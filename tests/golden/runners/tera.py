@@ -1,0 +1,51 @@
+"""TERA's golden cases: features of a padded batch, hidden states, reconstruction."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import torch
+
+from sonograph.systems.represent import tera
+from tests.golden.runners.ssast import count
+
+
+@torch.no_grad()
+def run(case: Any, golden: Any) -> dict[str, Any]:
+    about = case.about
+    rule = re.search(r"signal\('([^']+)', \(([^)]+)\)(?:, ([\d.]+))?\)", about["input_rule"])
+    assert rule is not None
+    shape = tuple(int(n) for n in rule[2].split(","))
+    waveform = torch.from_numpy(golden.signal(rule[1], shape, float(rule[3] or 0.1)))
+    lengths = torch.tensor(about["settings"]["lengths"])
+    waveform = waveform * (torch.arange(shape[1]) < lengths[:, None])
+    state = {n: torch.as_tensor(v) for n, v in golden.published_state(case).items()}
+    config = tera.config_from_published(state, about["settings"])
+    model = tera.Pretraining(tera.Tera(config)).eval()
+    model.load_state_dict(tera.from_published(state))
+    assert count(model.encoder) == about["parameters"]["Transformer"]
+    assert count(model.head) == about["parameters"]["SpecHead"]
+    assert config.alteration.noise_chance == about["settings"]["task"]["noise_proportion"]
+
+    spec = config.features.override(level="keep")  # the case's signals are not levelled
+    features = tera.published_features(waveform, lengths, spec)
+    assert features.lengths.tolist() == about["settings"]["valid_frames"]
+    layers = model.encoder.layers(features.values, features.lengths)
+    positions = torch.as_tensor(case.inputs["alter_mask"]).bool().transpose(1, 2)
+    altered = tera.Altered(features.values.masked_fill(positions, 0.0), positions)
+    answers = {
+        "features": features.values.transpose(1, 2),
+        "hidden_states": torch.stack([layer.values for layer in layers]),
+        "reconstruction_loss": model.loss(features.values, features.lengths, altered)["loss"],
+        "reconstruction": model.reconstruct(altered.features, features.lengths).transpose(1, 2),
+    }
+    rules = about["output_stride"]
+    return {name: strided(value, rules.get(name, "")) for name, value in answers.items()}
+
+
+def strided(values: torch.Tensor, rule: str) -> np.ndarray:
+    """Every n-th entry of each axis, by a rule like "(:, :, slice(None, None, 6))"."""
+    steps = [int(n or 1) for n in re.findall(r"slice\(None, None, (\d+)\)|:", rule)]
+    return values[tuple(slice(None, None, step) for step in steps)].numpy()
