@@ -234,8 +234,12 @@ def train(
     folder: str | Path,
     recipe: Recipe,
     progress: Progress = silent,
+    start: Mapping[str, Tensor] | None = None,
 ) -> Any:
-    """`pretrain` of a configuration that is like the preset `name`, whatever its labels."""
+    """`pretrain` of a configuration that is like the preset `name`, whatever its labels.
+
+    start: weights to begin with, of a model with the same labels.
+    """
     clips = clips.filter(lambda clip: clip.duration_s >= recipe.shortest_s)
     labels = Labels(clips, recipe.tasks, recipe.fewest)
     clips = clips.filter(lambda clip: bool(labels.of(clip.labels)))
@@ -244,6 +248,8 @@ def train(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.train.seed)
         model = panns.PANNs(dataclasses.replace(config, labels=labels.names))
+    if start is not None:
+        model.load_state_dict(start)
     spec = model.spec
     crop_s = recipe.crop_s or spec.samples(config.frames) / spec.rate_hz
     size = 2 * recipe.batch if recipe.mixup else recipe.batch
