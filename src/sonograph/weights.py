@@ -272,16 +272,10 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def read_plain(path: Path) -> Any:
     """What a pickled file holds, if it is tensors in plain containers; anything else is refused.
 
-    <<<<<<< HEAD
-        Plain are dictionaries, lists, tuples, numbers, words, numpy arrays of numbers, and the bags of
+            Plain are dictionaries, lists, tuples, numbers, words, numpy arrays of numbers, and the bags of
         named values in which trainers keep their command line (argparse.Namespace). No other class is
         ever looked up.
-    =======
-        Plain are dictionaries, lists, tuples, numbers, words, numpy arrays, and the bags of named
-        values in which trainers keep their command line (argparse.Namespace). No other class is looked
-        up.
-    >>>>>>> panns
-    """
+        """
     import argparse
 
     import torch
