@@ -118,10 +118,10 @@ def sounds(esc: Path | None, folder: Path | None) -> tuple[Clips, Clips]:
 
 
 def recipe(steps: int) -> panns.Recipe:
-    """Ours: crops of two and a half seconds, so that two cores see enough of them."""
+    """Ours: crops of two seconds, so that two cores see enough of them."""
     base = panns.recipe_of(NAME)
     train = {"train.steps": steps, "train.warmup_steps": steps // 10, "train.eval_every": 100}
-    return base.override({"batch": 16, "crop_s": 2.5, "tasks": ("sound", "language"), **train})
+    return base.override({"batch": 16, "crop_s": 2.0, "tasks": ("sound", "language"), **train})
 
 
 @torch.inference_mode()
@@ -176,7 +176,7 @@ class Args:
     """The run folder; given one that exists, training goes on."""
     esc: Path | None = None
     """A folder with ESC-10, whose first four folds are learned from."""
-    steps: int = 1500
+    steps: int = 700
     folder: Path | None = None
     """Where fetched corpora lie."""
     output: Path | None = None
