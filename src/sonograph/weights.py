@@ -272,7 +272,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def read_plain(path: Path) -> Any:
     """What a pickled file holds, if it is tensors in plain containers; anything else is refused.
 
-        Plain are dictionaries, lists, tuples, numbers, words, numpy arrays of numbers, and the bags of
+    Plain are dictionaries, lists, tuples, numbers, words, numpy arrays of numbers, and the bags of
     named values in which trainers keep their command line (argparse.Namespace). No other class is
     ever looked up.
     """

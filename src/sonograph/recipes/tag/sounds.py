@@ -183,7 +183,7 @@ class Args:
     """A folder with ESC-10, whose first four folds are learned from."""
     steps: int = 700
     """Updates with mixtures."""
-    clear_steps: int = 700
+    clear_steps: int = 400
     """And then without."""
     folder: Path | None = None
     """Where fetched corpora lie."""
