@@ -64,6 +64,7 @@ def test_any_bytes_end_in_sound_or_one_line(content):
 @pytest.mark.parametrize(
     ("content", "says"),
     [
+        (b"", "ended before any sound"),
         (b"no sound at all", "give --rate HZ"),
         (b"RIFF\0\0\0\0WAVEfmt ", "ends before its samples"),
         (b"RIFF\0\0\0\0WAVELIST\xff\xff\xff\x7f", "bytes of header"),

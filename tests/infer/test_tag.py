@@ -78,8 +78,8 @@ def test_windows_cover_the_sound_once(sound):
         assert one.end_s == following.start_s
 
 
-def test_nothing_is_known_of_silence():
-    tags = tag(Loudness(), Audio(np.zeros((1, 3 * RATE), np.float32), RATE))
+def test_nothing_is_known_of_a_murmur():
+    tags = tag(Loudness(), Audio(np.full((1, 3 * RATE), 1e-3, np.float32), RATE))
     assert tags.known() == []
     assert tags.spans == ()
     assert tags.to_json()["known"] == []
@@ -94,6 +94,31 @@ def test_labels_that_exclude_each_other_have_one_at_a_time():
         ("a", 0.0, 2.0, 0.9),
         ("b", 2.0, 4.0, 0.9),
     ]
+
+
+def test_a_label_has_not_ended_in_a_short_gap():
+    steps = np.zeros((2, 40))
+    steps[0, [2, 3, 5, 6, 20]] = 0.8  # of 0.1 s each
+    spans = Spans(("a", "b"), False, 0.5)
+    done = spans.add(Heard(0.0, 4.0, 4.0, np.array([0.9, 0.9]), steps)) + spans.end()
+    np.testing.assert_allclose([(s.start_s, s.end_s) for s in done], [(0.2, 0.7), (2.0, 2.1)])
+
+
+def test_what_the_whole_window_does_not_hold_is_not_heard_in_a_part():
+    steps = np.full((2, 4), 0.9)
+    spans = Spans(("a", "b"), False, 0.5)
+    done = spans.add(Heard(0.0, 4.0, 4.0, np.array([0.9, 0.2]), steps)) + spans.end()
+    assert [s.label for s in done] == ["a"]
+
+
+def test_silence_is_none_of_several():
+    class Sure(Loudness):
+        def events(self, features, lengths):
+            return torch.full((len(features), 2, features.shape[2]), 0.9)
+
+    silent = Audio(np.zeros((1, 2 * RATE), np.float32), RATE)
+    assert tag(Sure(), silent).scores == {"loud": 0.0, "high": 0.0}
+    assert len(tag(Sure("one"), silent).known()) == 2
 
 
 def test_a_pipe_gives_what_the_file_gives(sound):

@@ -41,6 +41,8 @@ class Live:
     def __init__(self, file: BinaryIO, rate_hz: int | None = None):
         self.file = file
         head = file.read(12)
+        if not head:
+            raise InputError("the pipe ended before any sound came")
         self.channels, self.code, self.left = 1, (PCM, 16), float("inf")
         self.head = b""
         if head[:4] == b"RIFF" and head[8:] == b"WAVE":

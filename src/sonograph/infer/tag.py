@@ -18,6 +18,9 @@ from sonograph.nn.heads import Tagging
 from sonograph.outputs import Span, Tags
 from sonograph.progress import Progress, silent
 
+SILENCE = 1e-4  # of full scale, -80 dB
+GAP_S = 0.3  # a label that is heard again so soon has not ended
+
 
 @dataclass(frozen=True)
 class Heard:
@@ -54,6 +57,9 @@ def listen(model: Tagging, sound: Sound, batch: int = 8) -> Iterator[Heard]:
     for group in window_batches(sound, spec, frames, hop, batch):
         features = frontend(group.waveform, group.lengths)
         scores, steps = _scores(model, features.values, features.lengths)
+        if model.answer == "several":  # of which none is heard in silence, whatever was learned
+            for row in (group.waveform.abs().amax(1) < SILENCE).nonzero().flatten().tolist():
+                scores[row], steps[row] = 0 * scores[row], 0 * steps[row]
         seconds = (group.lengths / spec.rate_hz).tolist()
         for row, (start_s, length_s) in enumerate(zip(group.start_s, seconds)):
             if held is not None:
@@ -97,7 +103,8 @@ class Spans:
     """Joins steps to stretches while a sound goes by.
 
     Labels that exclude each other: the best one at every moment. Others: every one as long as its
-    score is at least `least`.
+    score is at least `least`, and that of the whole window too; gaps of up to GAP_S are passed
+    over.
     """
 
     def __init__(self, labels: tuple[str, ...], exclusive: bool, least: float):
@@ -113,15 +120,15 @@ class Spans:
             active = np.zeros(heard.steps.shape, bool)
             active[best, np.arange(count)] = heard.steps.max(0) >= self.least
         else:
-            active = heard.steps >= self.least
-        done = []
+            active = (heard.steps >= self.least) & (heard.scores >= self.least)[:, None]
+        done, patience = [], 0.0 if self.exclusive else GAP_S
         for label in sorted({*np.flatnonzero(active.any(1)).tolist(), *self.open}):
             for k in range(count):
                 score = float(heard.steps[label, k])
                 if active[label, k]:
                     start, _, top = self.open.get(label, (float(edges[k]), 0.0, 0.0))
                     self.open[label] = start, float(edges[k + 1]), max(top, score)
-                elif label in self.open:
+                elif label in self.open and edges[k + 1] - self.open[label][1] > patience:
                     done.append(self._close(label))
         return done
 
@@ -168,7 +175,8 @@ def tag(
             scores = scores + share if exclusive else np.maximum(scores, share)
         weight += heard.seconds
         spans += joined.add(heard)
-        progress(min(heard.end_s, total), None if math.isinf(total) else total)
+        if heard.end_s < total:
+            progress(heard.end_s, None if math.isinf(total) else total)
     spans += joined.end()
     assert scores is not None  # an empty sound is an error of reading
     clip = scores / weight if exclusive else scores

@@ -87,8 +87,9 @@ def _print(result: Any, args: Args) -> None:
     for label, score in known:
         print(f"  {score:6.1%}  {label}")
     if not known:
-        nearest = result.top(1)[0]
-        print(f"  nothing it knows for sure (nearest: {nearest.label}, {nearest.score:.1%})")
+        label, score = result.top(1)[0]
+        nearest = f" (nearest: {label}, {score:.1%})" if score >= 0.01 else ""
+        print(f"  nothing it knows for sure{nearest}")
     if args.spans:
         for span in result.spans:
             print(_line(span))
