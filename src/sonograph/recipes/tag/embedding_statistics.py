@@ -183,7 +183,7 @@ class Scale(Config):
     preset: str = "embedding-statistics-mini"
     single: str = "embedding-statistics-box"
     pretrain_updates: int = 300
-    network_updates: int = 400  # of the convolutional network and the ViT, 16 clips each
+    network_updates: int = 200  # of the convolutional network and the ViT, 16 clips each
     seconds: float = 2.0  # of each clip that are heard
     seeds: int = 3
 
