@@ -18,7 +18,7 @@ class TrainConfig(Config):
     accumulate: int = 1  # batches to one update; the gradient is that of the mean over all clips
     seed: int = 0
 
-    optimizer: Literal["adam", "adamw"] = "adamw"
+    optimizer: Literal["adam", "adamw", "amsgrad"] = "adamw"
     lr: float = 1e-3
     lr_factors: tuple[tuple[str, float], ...] = ()  # (pattern of weight names, factor); first wins
     betas: tuple[float, float] = (0.9, 0.999)

@@ -13,7 +13,7 @@ from sonograph.train.config import TrainConfig
 
 
 def build(model: nn.Module, config: TrainConfig, fused: bool) -> torch.optim.Optimizer:
-    """Adam or AdamW over the weights that want gradients, grouped by rate and decay.
+    """Adam, AMSGrad or AdamW over the weights that want gradients, grouped by rate and decay.
 
     fused: one kernel for all weights; not for shards. A group's "factor" multiplies the rate.
     """
@@ -27,7 +27,7 @@ def build(model: nn.Module, config: TrainConfig, fused: bool) -> torch.optim.Opt
             groups.setdefault((factor, decay), []).append(weight)
     if not groups:
         raise InputError("the model has no weight to train: every requires_grad is False")
-    kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
+    kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
     return kind(
         [
             {"params": weights, "factor": factor, "weight_decay": decay}
@@ -37,6 +37,7 @@ def build(model: nn.Module, config: TrainConfig, fused: bool) -> torch.optim.Opt
         betas=config.betas,
         eps=config.epsilon,
         fused=fused,
+        amsgrad=config.optimizer == "amsgrad",
     )
 
 

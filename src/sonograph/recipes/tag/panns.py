@@ -64,12 +64,12 @@ class Recipe(pretraining.Recipe):
 
 
 def published() -> Recipe:
-    """Adam without decay of rate or weights, 600,000 updates of 32 mixtures (section IV.A)."""
+    """AMSGrad without decay of rate or weights, 600,000 updates of 32 mixtures (section IV.A)."""
     return Recipe(
         draw="clips",
         train=TrainConfig(
             steps=600_000,
-            optimizer="adam",
+            optimizer="amsgrad",
             lr=1e-3,
             weight_decay=0.0,
             schedule="constant",
