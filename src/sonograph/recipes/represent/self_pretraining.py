@@ -360,20 +360,20 @@ def records_of(table: Mapping[str, Mapping[str, list[float]]], plan: Scale) -> l
             np.concatenate([row[f"{name}, {way}"] for row in rows.values()]) for way in WAYS
         )
         gain = paired_interval(after, scratch)
-        figures = (
-            Figure("self-pre-trained minus scratch", gain.mean, gain.low, gain.high, "accuracy"),
+        figure = Figure(
+            "self-pre-trained minus scratch", gain.mean, gain.low, gain.high, "accuracy"
         )
         title = {"transformer": "A Transformer", "s4d": "S4D", "mamba": "Mamba"}[name]
         sentence = f"{title} is better self-pre-trained than from scratch, at equal compute."
         rule = GAIN_RULE.format(pairs=len(scratch))
         arms = tuple(f"{name}, {way}" for way in WAYS)
-        record = made(sentence, rule, verdict_of(gain), figures, arms, list(rows))
+        record = made(sentence, rule, verdict_of(gain), (figure,), arms, list(rows))
         found.append((f"claim-gain-{name}", record))
     return found
 
 
 def judged(scratch: np.ndarray, after: np.ndarray) -> tuple[Verdict, Interval, Interval]:
-    """GAP_RULE on the gaps of each pair: (verdict, gap from scratch, half of it minus what is left)."""
+    """GAP_RULE on the gaps of all pairs: (verdict, gap from scratch, half of it minus the rest)."""
     gap, shrunk = mean_interval(scratch), mean_interval(scratch / 2 - after)
     verdict = verdict_of(shrunk)
     if verdict == "shown" and not gap.low > 0:

@@ -155,7 +155,8 @@ def _parts(config: Config) -> list[tuple[str, nn.Module]]:
             config.dropout,
         )
         return [("space", space)]
-    directions: tuple[Order, ...] = ("forward", "backward")[: 2 if config.sees == "both" else 1]
+    ways: tuple[Order, Order] = ("forward", "backward")
+    directions = ways if config.sees == "both" else ways[:1]
     return [("mamba", Mamba(config.width, directions, config.states, config.expand))]
 
 
@@ -607,5 +608,5 @@ ABOUT = About(
     ),
     verbs=("train", "adapt", "evaluate", "embed", "tag", "search"),
     golden=("never_train_from_scratch",),
-    checks=("tests/nn/test_s4d.py", "tests/parity/test_sequence_attention_torch.py"),
+    checks=("tests/parity/test_self_pretraining_peers.py",),
 )
