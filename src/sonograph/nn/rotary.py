@@ -13,8 +13,9 @@ def rotated(x: Float[Tensor, "*batch n d"], base: float = 10_000.0) -> Float[Ten
     The product of two such vectors depends on the distance of their places alone. Su et al. 2021,
     equation 34. The angles are float32 whatever the type of x.
 
-    >>> rotated(torch.tensor([[1.0, 0.0], [1.0, 0.0]])).round(decimals=2).tolist()
-    [[1.0, 0.0], [0.54, 0.84]]
+    >>> rotated(torch.tensor([[1.0, 0.0], [1.0, 0.0]]))
+    tensor([[1.0000, 0.0000],
+            [0.5403, 0.8415]])
     """
     n, d = x.shape[-2:]
     if d % 2:
