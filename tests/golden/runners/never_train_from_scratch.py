@@ -71,9 +71,9 @@ def config_of(settings: dict[str, Any], published: dict[str, torch.Tensor]) -> C
         config = dataclasses.replace(
             config,
             mixer="space",
-            states=first["d_state"],
+            states=first.get("d_state", 64),
             groups=(first.get("n_ssm") or 0) % settings["d_model"],
-            sees="both" if first["bidirectional"] else "past",
+            sees="both" if first.get("bidirectional") else "past",
             discretise=first.get("disc", "bilinear"),
         )
         told = self_pretraining.config_from_published(published)
@@ -84,8 +84,8 @@ def config_of(settings: dict[str, Any], published: dict[str, torch.Tensor]) -> C
         num_heads=first["n_heads"],
         expand=settings["layer"][1]["expand"],
         window=first.get("window_size", 0),
-        positions="rotary" if first["rotary"] else "none",
-        sees="past" if first["causal"] else "both",
+        positions="rotary" if first.get("rotary") else "none",
+        sees="past" if first.get("causal", True) else "both",
     )
 
 
