@@ -185,6 +185,8 @@ ABOUT = About(
         "(SSAST, SSAMBA, TERA) learn more in the same time on a CPU.",
         "PathX and the full Long Range Arena take a GPU for hours to days; presets and tasks of "
         "their sizes are here, results are not.",
+        "Only a few hundred updates can be made in all: pre-training takes them from the task. At "
+        "290 the claim's record has S4D far better from scratch, and no encoder better for it.",
         "There is much unlabelled sound of the kind: pre-train on all of it, not on the task's.",
     ),
     paper="Ido Amos, Jonathan Berant, Ankit Gupta, ICLR 2024",
