@@ -40,6 +40,7 @@ SYSTEMS: tuple[System, ...] = (
         "represent",
         "Never Train from Scratch: Fair Comparison of Long-Sequence Models Requires Data-Driven "
         "Priors",
+        prefixes=("self-pretraining",),
     ),
     System("spectralgpt", "represent", "SpectralGPT: Spectral Foundation Model"),
     # tag: sound to labels

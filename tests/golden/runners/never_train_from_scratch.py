@@ -1,0 +1,113 @@
+"""Never Train from Scratch's golden cases: whole backbones with their loss; the S4D layer alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any
+
+import torch
+
+from sonograph.nn.hiding import Hiding
+from sonograph.nn.s4d import DiagonalSpace
+from sonograph.systems.represent import self_pretraining
+from sonograph.systems.represent.self_pretraining import Config
+from sonograph.weights import part_of
+from tests.golden.runners.ssast import count, strided
+
+
+@torch.no_grad()
+def run(case: Any, golden: Any) -> dict[str, Any]:
+    about = case.about
+    published = {n: torch.as_tensor(v) for n, v in golden.published_state(case).items()}
+    if "layer" in about["settings"]:
+        answers = whole(case, golden, published)
+    else:
+        answers = layer_alone(case, golden, published)
+    strides = about["output_stride"]
+    return {
+        # the rule of a kernel has no axis of clips
+        name: strided(value[None], strides.get(name))[0]
+        if name == "kernel"
+        else strided(value, strides.get(name))
+        for name, value in answers.items()
+    }
+
+
+def inputs_of(case: Any, golden: Any, name: str) -> torch.Tensor:
+    """The inputs by the case's rule, whose words hold the name and the shape of the signal."""
+    rule = case.about["input_rule"]
+    found = re.search(r"signal\('([^']+)', \(([^)]*)\), ([\d.]+)\)", rule)
+    assert found, rule
+    shape = tuple(int(n) for n in found[2].split(","))
+    made = torch.as_tensor(golden.signal(found[1], shape, float(found[3])))
+    return made.clip(-1, 1) if "clip" in rule else made
+
+
+def layer_alone(case: Any, golden: Any, published: dict[str, torch.Tensor]) -> dict[str, Any]:
+    settings = case.about["settings"]
+    u = inputs_of(case, golden, "u")
+    layer = DiagonalSpace(settings["d_model"], settings["d_state"]).eval()
+    official = {f"model.layers.0.layer.{name}": value for name, value in published.items()}
+    ours = self_pretraining.from_published(official)
+    layer.load_state_dict(part_of(ours, "encoder.layers.0.space."))
+    assert count(layer) == case.about["parameters"]
+    if not settings["transposed"]:
+        return {"kernel": layer.kernel(u.shape[1])[0], "y": layer(u)}
+    y = layer(u.transpose(1, 2)).transpose(1, 2)
+    return {"kernel": layer.kernel(u.shape[2])[0], "y": y}
+
+
+def config_of(settings: dict[str, Any], published: dict[str, torch.Tensor]) -> Config:
+    """From the case's settings alone; that shapes say the same is asserted where they can."""
+    first = settings["layer"][0]
+    config = Config(
+        width=settings["d_model"],
+        depth=settings["n_layers"],
+        norm=settings["norm"],
+        order="pre" if settings["prenorm"] else "post",
+    )
+    if first["_name_"] == "s4":
+        config = dataclasses.replace(
+            config,
+            mixer="space",
+            states=first.get("d_state", 64),
+            groups=(first.get("n_ssm") or 0) % settings["d_model"],
+            sees="both" if first.get("bidirectional") else "past",
+            discretise=first.get("disc", "bilinear"),
+        )
+        told = self_pretraining.config_from_published(published)
+        assert dataclasses.replace(told, discretise=config.discretise) == config
+        return config
+    return dataclasses.replace(
+        config,
+        num_heads=first["n_heads"],
+        expand=settings["layer"][1]["expand"],
+        window=first.get("window_size", 0),
+        positions="rotary" if first.get("rotary") else "none",
+        sees="past" if first.get("causal", True) else "both",
+    )
+
+
+def whole(case: Any, golden: Any, published: dict[str, torch.Tensor]) -> dict[str, Any]:
+    config = config_of(case.about["settings"], published)
+    model = self_pretraining.Pretraining(self_pretraining.build(config)).eval()
+    model.load_state_dict(self_pretraining.from_published(published))
+    assert count(model) == case.about["parameters"]["with encoder and decoder"]
+    values = inputs_of(case, golden, "values")
+    hidden = torch.as_tensor(case.inputs["mask"])
+    clips = Hiding(model.encoder, values[:, None], None)
+    seen: dict[str, torch.Tensor] = {}
+    hook = model.encoder.layers[0].register_forward_hook(
+        lambda _, __, output: seen.update(layer0=output)
+    )
+    context = clips.encode(hidden, model.hidden)
+    hook.remove()
+    output = model.predict(clips, hidden)
+    loss = model.loss(output[hidden], model.targets(clips)[hidden])["loss"]
+    return {
+        "layer0": seen["layer0"],
+        "hidden": context,
+        "output": output,
+        "masked_l1": loss[None],
+    }
