@@ -48,10 +48,21 @@ def test_goals() -> None:
     assert timing.reached(timing.figure("memory", 1.4, "GB")) is None
 
 
-def test_sides_take_turns() -> None:
+def test_sides_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both are called to warm up and to see how often a turn calls them; then turn by turn."""
+    monkeypatch.setattr(timing, "PAUSE_S", 0.0)
+    monkeypatch.setattr(timing, "TURN_S", 1e-9)
     turns: list[str] = []
-    timing.alternately(lambda: turns.append("a"), lambda: turns.append("b"), 3)
-    assert "".join(turns) == "abababab"
+    timing.alternately(lambda: turns.append("a"), lambda: turns.append("b"), repeats=3)
+    assert "".join(turns) == "aabb" + 3 * "ab"
+
+
+def test_a_short_turn_calls_several_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "PAUSE_S", 0.0)
+    monkeypatch.setattr(timing, "TURN_S", 0.02)
+    turns: list[str] = []
+    timing.alternately(lambda: turns.append("a"), lambda: turns.append("b"), repeats=1)
+    assert turns.count("a") > 20
 
 
 def test_rows_and_exit_code(makeshift: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -152,10 +152,10 @@ class PANN(nn.Module, Embeds):
     features (b, bins, frames) or (b, 1, samples), lengths (b,) or None -> Tokens: the last map,
     averaged over frequency, and the embedding of the clip as `special`.
 
-    >>> encoder = PANN(test())
+    >>> encoder = PANN(Config(channels=(8, 12), pools=(2, 2), embedding=16, labels=("a", "b", "c")))
     >>> tokens = encoder(torch.zeros(2, 64, 101))
     >>> tokens.values.shape, tokens.special.shape
-    (torch.Size([2, 12, 32]), torch.Size([2, 1, 48]))
+    (torch.Size([2, 25, 12]), torch.Size([2, 1, 16]))
     """
 
     def __init__(self, config: Config):
@@ -307,7 +307,8 @@ class PANNs(nn.Module, Embeds, Tagging):
 
     features, lengths as the encoder's -> logits (b, labels).
 
-    >>> PANNs(test())(torch.zeros(2, 64, 101)).shape
+    >>> config = Config(channels=(8, 12), pools=(2, 2), embedding=16, labels=("a", "b", "c"))
+    >>> PANNs(config)(torch.zeros(2, 64, 101)).shape
     torch.Size([2, 3])
     """
 
