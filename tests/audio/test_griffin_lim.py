@@ -74,7 +74,7 @@ def test_energies_are_never_negative_and_have_the_mel_energies_asked_for():
 
 
 def test_bad_input():
-    with pytest.raises(InputError, match="0 rounds, momentum 0.99: give at least 1 and 0"):
+    with pytest.raises(InputError, match=r"0 rounds, momentum 0\.99: give at least 1 and 0"):
         GriffinLim(512, 128, rounds=0)
     with pytest.raises(InputError, match="512 samples are too few: give more than 512"):
         MelResynthesis(16000)(torch.zeros(1, 512))

@@ -439,6 +439,18 @@ def test() -> Config:
     return Config(width=48, depth=2, num_heads=2, frequency_clip=8, frames=40, size=(128, 32))
 
 
+@register("spectttra-mini", system="spectttra", note="ours: 2 s, 32 tokens, one core")
+def mini() -> Config:
+    return Config(
+        width=128, depth=4, num_heads=4, time_clip=4, frequency_clip=8, frames=63, size=(128, 64)
+    )
+
+
+@register("spectttra-vit-mini", system="spectttra", note="ours: the ViT of spectttra-mini's size")
+def vit_mini() -> Config:
+    return dataclasses.replace(mini(), kind="vit")
+
+
 @register("spectttra-alpha-5s", system="spectttra", parameters=16_828_045, note="170 tokens")
 def alpha_5s() -> Config:
     return Config()
