@@ -297,14 +297,14 @@ class Scale(Config):
     updates: int
     small: str = "spectttra-mini"
     small_vit: str = "spectttra-vit-mini"
-    batch: int = 32
+    batch: int = 16
     lr: float = 1e-3
     turns: int = 5  # of the timing; every model once in each
     seeds: int = 3
 
 
 SCALES = {
-    "cpu": Scale(batch_5s=4, batch_120s=1, pairs=600, updates=120),
+    "cpu": Scale(batch_5s=4, batch_120s=1, pairs=600, updates=240),
     "gpu": Scale(
         batch_5s=64, batch_120s=12, pairs=6000, updates=4000, small="spectttra-beta-5s",
         small_vit="spectttra-vit-5s",
