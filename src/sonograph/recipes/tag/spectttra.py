@@ -304,7 +304,7 @@ class Scale(Config):
 
 
 SCALES = {
-    "cpu": Scale(batch_5s=4, batch_120s=1, pairs=600, updates=240),
+    "cpu": Scale(batch_5s=4, batch_120s=1, pairs=500, updates=200),
     "gpu": Scale(
         batch_5s=64, batch_120s=12, pairs=6000, updates=4000, small="spectttra-beta-5s",
         small_vit="spectttra-vit-5s",
