@@ -128,6 +128,8 @@ def test_f1_is_that_of_synthetic():
     assert found["sensitivity"] == pytest.approx(0.5)
     assert found["specificity"] == pytest.approx(2 / 3)
     assert found["accuracy"] == pytest.approx(0.6)
+    right, wrong = np.log1p(np.exp([-2, 2]))  # logits (-1, 1) and (1, -1)
+    assert found["loss"] == pytest.approx((3 * right + 2 * wrong) / 5, rel=1e-4)
 
 
 def test_every_preset_has_a_recipe():

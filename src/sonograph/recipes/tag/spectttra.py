@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from sonograph import weights
 from sonograph.audio.augment import mixed_neighbours, mixing_shares, striped
@@ -162,14 +163,18 @@ Held = Callable[[], Iterable[tuple[Tensor, Tensor, Tensor]]]  # values, lengths,
 
 
 def measured(held: Held) -> Callable[[nn.Module], dict[str, float]]:
-    """F1 of synthetic, sensitivity (recall of synthetic), specificity (of real) and accuracy."""
+    """F1 of synthetic, sensitivity (recall of synthetic), specificity (of real), accuracy and the
+    loss, its labels not smoothed.
+    """
 
     def evaluate(model: Any) -> dict[str, float]:
-        confusion, device = Confusion(2), next(model.parameters()).device
+        confusion, device, loss = Confusion(2), next(model.parameters()).device, 0.0
         for values, lengths, targets in held():
             frames = model.config.frames
             logits = model(values[..., :frames].to(device), lengths.clamp(max=frames).to(device))
-            confusion.update(logits.cpu(), targets)
+            logits = logits.float().cpu()
+            confusion.update(logits, targets)
+            loss += float(cross_entropy(logits, targets, reduction="sum"))
         counts = confusion.compute()
         recalls = confusion.recalls().nan_to_num(0.0)
         return {
@@ -177,6 +182,7 @@ def measured(held: Held) -> Callable[[nn.Module], dict[str, float]]:
             "sensitivity": float(recalls[1]),
             "specificity": float(recalls[0]),
             "accuracy": float(counts.diagonal().sum() / counts.sum()),
+            "loss": loss / int(counts.sum()),
         }
 
     return evaluate
