@@ -327,8 +327,9 @@ SPEED_RULE = (
 )
 MEMORY_RULE = (
     SETTING + "the bytes that a forward pass keeps for the backward pass, weights left out, are "
-    "for ViT-16 or for ConvNeXt-T at least 6 times those of gamma: shown; else not shown. Dropout "
-    "is off; of a transformer two depths are counted, and the rest of the equal blocks added."
+    "with every seed for ViT-16 or for ConvNeXt-T at least 6 times those of gamma: shown; else not "
+    "shown. Dropout is off; of a transformer two depths are counted, and the rest of the equal "
+    "blocks added."
 )
 ALPHA_RULE = (
     SETTING + "over {turns} turns the 95 % Student's t interval of log(seconds of a baseline / "
@@ -427,17 +428,31 @@ def _now(device: str) -> float:
     return time.perf_counter()
 
 
-def kept_bytes(name: str, length: str, attention: Attention, plan: Scale, device: str) -> float:
+def kept_bytes(
+    name: str, length: str, attention: Attention, plan: Scale, seed: int, device: str
+) -> float:
     """What a model of full depth keeps for the backward pass of one batch."""
     counts = []
     for depth in (1, 2):
-        model = build(f"{name}-{length}", depth=depth, dropout=0.0).to(device).train()
-        features = sound_of(name, length, plan, 0).to(device)
+        model = build(f"{name}-{length}", seed=seed, depth=depth, dropout=0.0)
+        model = model.to(device).train()
+        features = sound_of(name, length, plan, seed).to(device)
         with attended(attention):
             counts.append(saved_bytes(model, features))
     config: Any = preset(f"{name}-{length}").make()
     first, second = counts  # equal where there is no depth: the ConvNeXt has stages
     return first + (config.depth - 1) * (second - first)
+
+
+def all_kept(plan: Scale, device: str) -> dict[str, list[float]]:
+    """`kept_bytes` of every arm and seed."""
+    return {
+        f"{name}-{length}, {attention}": [
+            kept_bytes(name, length, attention, plan, seed, device) for seed in range(plan.seeds)
+        ]
+        for length in ("5s", "120s")
+        for name, attention in arms()
+    }
 
 
 def saved_bytes(model: nn.Module, features: Tensor) -> float:
@@ -474,86 +489,108 @@ def ratio(passes: Sequence[Pass], name: str, other: str, length: str = "120s") -
     return mean_interval([np.log(by[other, t] / by[name, t]) for t in turns])
 
 
-def speed_records(
-    passes: Sequence[Pass], kept: Mapping[str, float], plan: Scale, device: str
-) -> list[tuple[str, Record]]:
-    """gamma up to three times as fast, with up to a sixth of the memory; alpha beside both."""
+def speed_record(passes: Sequence[Pass], plan: Scale, device: str) -> Record:
+    """gamma up to three times as fast."""
     limit = float(np.log(TIMES_FASTER))
-    gamma = {b: ratio(passes, "spectttra-gamma", b) for b in BASELINES}
-    alpha = {b: ratio(passes, "spectttra-alpha", b) for b in BASELINES}
-    fast: Verdict = "inconclusive"
-    if any(one.low > limit for one in gamma.values()):
-        fast = "shown"
-    elif all(one.high < limit for one in gamma.values()):
-        fast = "not shown"
-
-    def bytes_of(name: str) -> float:
-        return kept[f"{name}-120s, fused"]
-
-    smaller = {b: bytes_of(b) / bytes_of("spectttra-gamma") for b in BASELINES}
-    small: Verdict = "shown" if max(smaller.values()) >= TIMES_SMALLER else "not shown"
-    less = all(bytes_of("spectttra-alpha") < bytes_of(b) for b in BASELINES)
-    both: Verdict = "inconclusive"
-    if less and all(one.low > 0 for one in alpha.values()):
-        both = "shown"
-    elif not less or any(one.high < 0 for one in alpha.values()):
-        both = "not shown"
-    seconds, room = _seconds(passes, plan), _room(kept)
+    gains = {b: ratio(passes, "spectttra-gamma", b) for b in BASELINES}
+    verdict: Verdict = "inconclusive"
+    if any(one.low > limit for one in gains.values()):
+        verdict = "shown"
+    elif all(one.high < limit for one in gains.values()):
+        verdict = "not shown"
     counts = [
         Figure(f"{WORDS[n]}, {length}, tokens", tokens_of(f"{n}-{length}"))
         for length in ("5s", "120s")
         for n in (*VARIANTS, *BASELINES)
     ]
-    rows: list[tuple[str, str, str, Verdict, list[Figure], tuple[Figure, ...]]] = [
-        ("claim", "On two minutes SpecTTTra is up to three times as fast as ViT and ConvNeXt.",
-         SPEED_RULE, fast,
-         [_times("seconds", b, "gamma", one) for b, one in gamma.items()] + seconds + counts,
-         PAPER_UP_TO[:1]),
-        ("claim-memory", "On two minutes SpecTTTra needs up to six times less memory for "
-         "activations than ViT and ConvNeXt.", MEMORY_RULE, small,
-         [Figure(f"bytes, {WORDS[b]} / gamma", x, unit="times") for b, x in smaller.items()] + room,
-         PAPER_UP_TO[1:]),
-        ("claim-alpha", "On two minutes even the variant of most tokens is faster than ViT and "
-         "ConvNeXt and needs less memory for activations.", ALPHA_RULE, both,
-         [_times("seconds", b, "alpha", one) for b, one in alpha.items()]
-         + [Figure(f"bytes, {WORDS[b]} / alpha", bytes_of(b) / bytes_of("spectttra-alpha"),
-                   unit="times") for b in BASELINES], PAPER_ALPHA),
-    ]  # fmt: skip
-    settings = {"batch": plan.batch_120s, "turns": plan.turns}
+    return Record(
+        system="spectttra",
+        kind="claim",
+        sentence="On two minutes SpecTTTra is up to three times as fast as ViT and ConvNeXt.",
+        rule=_rule(SPEED_RULE, plan, device),
+        verdict=verdict,
+        measured=(
+            *(_times("gamma", b, one) for b, one in gains.items()),
+            *_songs_a_second(passes, plan),
+            *counts,
+        ),
+        paper=PAPER_UP_TO[:1],
+        arms=(*VARIANTS, *BASELINES),
+        seeds=tuple(range(plan.turns)),
+        details={"scale": plan.to_dict(), "passes": [p.to_dict() for p in passes]},
+    )
+
+
+Kept = Mapping[str, Sequence[float]]  # "model-length, attention": bytes for every seed
+
+
+def smaller(kept: Kept, name: str) -> dict[str, list[float]]:
+    """How many times the bytes of a variant each baseline keeps, at 120 s, for every seed."""
+    mine = kept[f"{name}-120s, fused"]
+    return {b: [x / y for x, y in zip(kept[f"{b}-120s, fused"], mine)] for b in BASELINES}
+
+
+def memory_record(kept: Kept, plan: Scale, device: str) -> Record:
+    """gamma with up to a sixth of the memory."""
+    ratios = smaller(kept, "spectttra-gamma")
+    return Record(
+        system="spectttra",
+        kind="claim",
+        sentence="On two minutes SpecTTTra needs up to six times less memory for activations than "
+        "ViT and ConvNeXt.",
+        rule=_rule(MEMORY_RULE, plan, device),
+        verdict="shown" if max(min(r) for r in ratios.values()) >= TIMES_SMALLER else "not shown",
+        measured=(*_fewer("gamma", ratios), *_room(kept)),
+        paper=PAPER_UP_TO[1:],
+        arms=(*VARIANTS, *BASELINES),
+        seeds=tuple(range(plan.seeds)),
+        details={"scale": plan.to_dict(), "bytes": dict(kept)},
+    )
+
+
+def alpha_record(passes: Sequence[Pass], kept: Kept, plan: Scale, device: str) -> Record:
+    """alpha, the variant of most tokens, beside both baselines."""
+    gains = {b: ratio(passes, "spectttra-alpha", b) for b in BASELINES}
+    ratios = smaller(kept, "spectttra-alpha")
+    less = all(min(r) > 1 for r in ratios.values())
+    verdict: Verdict = "inconclusive"
+    if less and all(one.low > 0 for one in gains.values()):
+        verdict = "shown"
+    elif not less or any(one.high < 0 for one in gains.values()):
+        verdict = "not shown"
+    return Record(
+        system="spectttra",
+        kind="claim",
+        sentence="On two minutes even the variant of most tokens is faster than ViT and ConvNeXt "
+        "and needs less memory for activations.",
+        rule=_rule(ALPHA_RULE, plan, device),
+        verdict=verdict,
+        measured=(*(_times("alpha", b, one) for b, one in gains.items()), *_fewer("alpha", ratios)),
+        paper=PAPER_ALPHA,
+        arms=("spectttra-alpha", *BASELINES),
+        seeds=tuple(range(plan.turns)),
+        details={"scale": plan.to_dict()},
+    )
+
+
+def _rule(rule: str, plan: Scale, device: str) -> str:
+    words = rule.format(batch=plan.batch_120s, turns=plan.turns)
+    return words if device == "cpu" else words.replace("one CPU thread", "one GPU")
+
+
+def _times(ours: str, baseline: str, one: Interval) -> Figure:
+    mean, low, high = (float(np.exp(x)) for x in (one.mean, one.low, one.high))
+    return Figure(f"seconds, {WORDS[baseline]} / {ours}", mean, low, high, "times")
+
+
+def _fewer(ours: str, ratios: Mapping[str, Sequence[float]]) -> list[Figure]:
     return [
-        (
-            file,
-            Record(
-                system="spectttra",
-                kind="claim",
-                sentence=sentence,
-                rule=_on(device, rule.format(**settings)),
-                verdict=verdict,
-                measured=tuple(figures),
-                paper=paper,
-                arms=(*VARIANTS, *BASELINES),
-                seeds=tuple(range(plan.turns)),
-                details={
-                    "scale": plan.to_dict(),
-                    "passes": [p.to_dict() for p in passes],
-                    "bytes": dict(kept),
-                },
-            ),
-        )
-        for file, sentence, rule, verdict, figures, paper in rows
+        Figure(f"bytes, {WORDS[b]} / {ours}", float(np.mean(r)), unit="times")
+        for b, r in ratios.items()
     ]
 
 
-def _on(device: str, rule: str) -> str:
-    return rule if device == "cpu" else rule.replace("one CPU thread", "one GPU")
-
-
-def _times(what: str, baseline: str, ours: str, one: Interval) -> Figure:
-    mean, low, high = (float(np.exp(x)) for x in (one.mean, one.low, one.high))
-    return Figure(f"{what}, {WORDS[baseline]} / {ours}", mean, low, high, "times")
-
-
-def _seconds(passes: Sequence[Pass], plan: Scale) -> list[Figure]:
+def _songs_a_second(passes: Sequence[Pass], plan: Scale) -> list[Figure]:
     """Median songs a second of every arm."""
     found = []
     for length, batch in (("5s", plan.batch_5s), ("120s", plan.batch_120s)):
@@ -567,12 +604,14 @@ def _seconds(passes: Sequence[Pass], plan: Scale) -> list[Figure]:
     return found
 
 
-def _room(kept: Mapping[str, float]) -> list[Figure]:
+def _room(kept: Kept) -> list[Figure]:
     found = []
-    for place, count in kept.items():
+    for place, counts in kept.items():
         name, length = place.split(",")[0].rsplit("-", 1)
         attention = place.split(", ")[1]
-        found.append(Figure(f"{WORDS[name]}, {length}, {attention}", count / 1e6, unit="MB"))
+        found.append(
+            Figure(f"{WORDS[name]}, {length}, {attention}", float(np.mean(counts)) / 1e6, unit="MB")
+        )
     return found
 
 
@@ -686,23 +725,26 @@ def claim(
     plan = SCALES[scale]
     device = "cuda" if scale == "gpu" else "cpu"
     with one_thread() if device == "cpu" else nullcontext():
-        passes = _kept(folder / "passes.json", lambda: [
-            p.to_dict() for p in timed(plan, device, progress("time"))
-        ])  # fmt: skip
-        kept = _kept(folder / "bytes.json", lambda: {
-            f"{name}-{length}, {attention}": kept_bytes(name, length, attention, plan, device)
-            for length in ("5s", "120s")
-            for name, attention in arms()
-        })  # fmt: skip
+        held = _kept(folder / "passes.json", lambda: _passes(plan, device, progress("time")))
+        kept = _kept(folder / "bytes.json", lambda: all_kept(plan, device))
         recipe = recipe_of(plan.small)
         clips = corpora.open_sets(["core"], data_folder)
         clips = clips.filter(lambda c: c.duration_s >= recipe.shortest_s and not c.synthetic)
         by_task = {task: detected(task, plan, clips, folder, progress) for task in MADE}
-    found = speed_records([Pass.from_dict(p) for p in passes], kept, plan, device)
-    found.append(("claim-f1", f1_record(by_task, plan, clips)))
+    passes = [Pass.from_dict(row) for row in held]
+    found = [
+        ("claim", speed_record(passes, plan, device)),
+        ("claim-memory", memory_record(kept, plan, device)),
+        ("claim-alpha", alpha_record(passes, kept, plan, device)),
+        ("claim-f1", f1_record(by_task, plan, clips)),
+    ]
     seconds = spent(folder, time.perf_counter() - began)
     suffix = "-gpu" if scale == "gpu" else ""
     return [(f"{name}{suffix}", stamped(record, seconds)) for name, record in found]
+
+
+def _passes(plan: Scale, device: str, tell: Progress) -> list[dict[str, Any]]:
+    return [one.to_dict() for one in timed(plan, device, tell)]
 
 
 def _kept(path: Path, make: Callable[[], Any]) -> Any:
