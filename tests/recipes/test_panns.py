@@ -116,7 +116,7 @@ def test_the_published_recipe():
     recipe = panns.recipe_of("panns-cnn14")
     train = recipe.train
     assert (train.optimizer, train.lr, train.schedule, train.weight_decay) == (
-        "adam",
+        "amsgrad",
         1e-3,
         "constant",
         0,

@@ -43,11 +43,7 @@ def listen(model: Tagging, sound: Sound, batch: int = 8) -> Iterator[Heard]:
 
     Of every window the middle half counts for times, of the first and last the ends too.
     """
-    if not isinstance(model, Tagging):
-        raise InputError(
-            f"{getattr(model, 'name', type(model).__name__)} has no labels: adapt it first, "
-            "`sonograph adapt MODEL --data labels.csv`"
-        )
+    require_labels(model)
     encoder: Any = model.encoder  # type: ignore[attr-defined]
     spec, frames = encoder.spec, encoder.config.frames
     frontend, hop = Frontend(spec), max(1, frames // 2)
@@ -141,6 +137,15 @@ class Spans:
         return Span(start, end, self.labels[label], score)
 
 
+def require_labels(model: object) -> None:
+    """Raise InputError for a model that has no labels to answer with."""
+    if not isinstance(model, Tagging):
+        raise InputError(
+            f"{getattr(model, 'name', type(model).__name__)} has no labels: adapt it first, "
+            "`sonograph adapt MODEL --data labels.csv`"
+        )
+
+
 def least_of(model: Tagging, least: float | None) -> float:
     """How sure a model must be of a label: as asked, else 0.5 where each label stands alone."""
     if least is not None:
@@ -162,11 +167,12 @@ def tag(
     where it is clearest. least: scores below are not known for sure (`Tags.known`) and give no
     spans; 0.5 for several, 0 for one.
     """
-    floor, exclusive = least_of(model, least), getattr(model, "answer", "one") == "one"
+    require_labels(model)
+    floor, exclusive = least_of(model, least), model.answer == "one"
     total = seconds_of(sound)
     scores: np.ndarray | None = None
     weight, spans = 0.0, []
-    joined = Spans(getattr(model, "labels", ()), exclusive, floor)
+    joined = Spans(model.labels, exclusive, floor)
     for heard in listen(model, sound, batch):
         share = heard.seconds * heard.scores if exclusive else heard.scores
         if scores is None:

@@ -128,11 +128,12 @@ def _live(args: Args, form: str) -> int:
 
     from sonograph.audio.live import Live
     from sonograph.errors import InputError
-    from sonograph.infer.tag import Spans, least_of, listen
+    from sonograph.infer.tag import Spans, least_of, listen, require_labels
 
     if form == "audacity" or args.output:
         raise InputError("of a pipe text, csv or json lines are printed: no -o, no label track")
     model = _model(args.model)
+    require_labels(model)
     spans = Spans(model.labels, model.answer == "one", least_of(model, args.least))
 
     if form == "csv":
