@@ -72,7 +72,9 @@ def exact(system: registry.System) -> Record:
             cases[path.stem] = {one.output: [one.error, one.allowed] for one in outputs}
             failures += [f"{path.stem}: {one}" for one in outputs if not one.equal]
     outcomes = Outcomes()
-    code = pytest.main(["-q", "-m", "", *(str(ROOT / f) for f in about.checks)], [outcomes])
+    code = 0
+    if about.checks:  # without a file pytest would run them all
+        code = pytest.main(["-q", "-m", "", *(str(ROOT / f) for f in about.checks)], [outcomes])
     failures += outcomes.others
     unseen = bool(about.golden) and not cases
     if code != 0 or unseen or not all(cases.values()) or not (cases or outcomes.passed):
