@@ -173,11 +173,13 @@ def sparse(path: Path, hours: float, rate: int = 8_000) -> Path:
     return path
 
 
+# VmHWM is of this program alone; getrusage's maximum begins with that of the process before exec
 EMBED = """
-import resource, sys
+import re, sys
+from pathlib import Path
 from sonograph.cli import main
 code = main(["embed", sys.argv[1], "--model", sys.argv[2], "--json"])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
+print(re.search("VmHWM:\\\\s+(\\\\d+)", Path("/proc/self/status").read_text())[1], file=sys.stderr)
 sys.exit(code)
 """
 
