@@ -445,6 +445,8 @@ ABOUT = About(
     avoid=(
         "The order of events matters: a bag forgets it within each second.",
         "There is much labelled sound: networks that learn their features from labels win.",
+        "Little sound to learn words from: measured here, words of encoders that had learned "
+        "nothing were better in two of three tasks than those of trained ones (docs/claims.md).",
     ),
     paper="Prateek Verma, 2021, arXiv 2110.03183",
     figures=(
