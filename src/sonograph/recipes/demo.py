@@ -94,7 +94,7 @@ def run(
     data: str,
     folder: Path,
     data_folder: Path,
-    minutes: float = 2.5,
+    minutes: float = 3.0,
     seeds: int = 3,
     updates: int = 60,
     progress: Callable[[str], Progress] = lambda title: silent,

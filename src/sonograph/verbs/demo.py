@@ -16,7 +16,7 @@ class Args:
     """Where everything is written; a second run goes on from what is there."""
     data_folder: Path | None = None
     """Where sounds are kept (SONOGRAPH_DATA, or ./sonograph-data)."""
-    minutes: float = 2.5
+    minutes: float = 3.0
     """Minutes of pre-training."""
     seeds: int = 3
     """Splits and seeds of every arm."""

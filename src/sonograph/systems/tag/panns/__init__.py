@@ -60,6 +60,8 @@ EXPORTS = True  # torch.export takes the encoder, for clips that fill their batc
 ABOUT = About(
     summary="Convolutional networks that name what is heard, and start taggers with few labels.",
     use=(
+        "Tags at once: `sonograph tag FILE` takes the bundled `panns-mini`, 25 sounds, trained by "
+        "`recipes/tag/sounds.py`; what it is worth stands on its card.",
         "Tags of everyday sounds with published weights: `sonograph.load` opens the official "
         "files of every variant.",
         "A small labelled set and a network that has heard more: fine-tune, or probe the "
