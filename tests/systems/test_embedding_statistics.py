@@ -2,14 +2,12 @@ from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from sonograph import build, registry
 from sonograph.errors import InputError
-from sonograph.nn.codebook import kmeans
 from sonograph.systems.tag import embedding_statistics as system
 
 ENCODER = dataclasses.replace(system.test(), labels=())
@@ -46,18 +44,6 @@ def test_soft_statistics_go_to_hard_ones(which):
             "largest": own.amax(0),
         }[which]
         torch.testing.assert_close(got[n], want, atol=0.02, rtol=0.05)
-
-
-def test_words_are_the_centres_that_scikit_learn_finds():
-    cluster = pytest.importorskip("sklearn.cluster")
-    draw = torch.Generator().manual_seed(0)
-    points = torch.randn(4, 1, 6, generator=draw) * 5 + torch.randn(4, 200, 6, generator=draw)
-    points = points.flatten(0, 1)
-    first = points[torch.randperm(800, generator=torch.Generator().manual_seed(1))[:4]]
-    ours, labels = kmeans(points, 4, 30, generator=torch.Generator().manual_seed(1))
-    peer = cluster.KMeans(4, init=first.numpy(), n_init=1, max_iter=30, tol=0).fit(points.numpy())
-    np.testing.assert_allclose(ours.numpy(), peer.cluster_centers_, atol=1e-4)
-    assert (labels.numpy() == peer.labels_).all()
 
 
 def test_an_envelope_is_smooth_and_keeps_the_mean():

@@ -460,9 +460,12 @@ ABOUT = About(
         "Counts enter as square roots, and a softened count stands beside the hard one, so that a "
         "head can be taught together with the encoders; the paper keeps its codes fixed.",
         "k-means starts from points drawn at random, without k-means++.",
+        "The head is trained on labels alone; a contrastive one, as in SimCLR, is not built.",
+        "There are no published weights or counts to equal: what is exact here is k-means beside "
+        "scikit-learn's, and each formula by its own tests.",
     ),
     faults=(),
     verbs=("train", "adapt", "embed", "tag"),
     golden=(),
-    checks=("tests/systems/test_embedding_statistics.py",),
+    checks=("tests/parity/test_words_sklearn.py",),
 )
