@@ -80,24 +80,35 @@ def _measured(vectors: np.ndarray, clips: Clips, task: str) -> dict[str, Any]:
     }
 
 
-def bundle(
-    run: Path, name: str, probe: Path, target: Path, progress: Progress = silent
-) -> dict[str, Any]:
-    """Write `target/name` from the encoder of a pre-training run; returns the card."""
-    model: Any = weights.load_folder(run)
-    trained = model.encoder
+def worth(encoder: Any, probe: Path, progress: Progress = silent) -> dict[str, Any]:
+    """A linear probe of an encoder's frozen vectors, of the same encoder untrained, and of MFCCs."""
     clips = Clips.open(probe)
     task = next(iter(clips.tasks()))
     paths = [clip.path for clip in clips]
     measured = {}
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        untrained = weights.build(trained.describe()).eval()
-    for words, encoder in (("this encoder, frozen", trained), ("the same untrained", untrained)):
+        untrained = weights.build(encoder.describe()).eval()
+    for words, one in (("this encoder, frozen", encoder), ("the same untrained", untrained)):
         for pool in get_args(Pool):
-            vectors = embed(encoder, paths, pool, progress=progress).values
+            vectors = embed(one, paths, pool, progress=progress).values
             measured[f"{words}, {pool}"] = _measured(vectors, clips, task)
     measured["statistics of 20 MFCCs"] = _measured(mfcc_statistics(clips), clips, task)
+    return {
+        "data": f"{probe.name}: {len(clips)} clips, {len(clips.classes(task))} classes, "
+        "published folds; never trained on",
+        "vectors": "statistics: mean and deviation over time of each frequency row; mean: of "
+        "all tokens (sonograph.infer.embed)",
+        "measured": measured,
+    }
+
+
+def bundle(
+    run: Path, name: str, probe: Path, target: Path, progress: Progress = silent
+) -> dict[str, Any]:
+    """Write `target/name` from the encoder of a pre-training run; returns the card."""
+    model: Any = weights.load_folder(run)
+    trained = model.encoder
     card = {
         **{key: value for key, value in model.card.items() if key != "sha256"},
         "name": name,
@@ -111,13 +122,7 @@ def bundle(
             "Mandarin syllables, rock music, game sound effects and samples; it has not heard the "
             "breadth of the world, and does not recognise words or people."
         ),
-        "linear_probe": {
-            "data": f"{probe.name}: {len(clips)} clips, {len(clips.classes(task))} classes, "
-            "published folds; never trained on",
-            "vectors": "statistics: mean and deviation over time of each frequency row; mean: of "
-            "all tokens (sonograph.infer.embed)",
-            "measured": measured,
-        },
+        "linear_probe": worth(trained, probe, progress),
     }
     weights.save_folder(target / name, trained, card, dtype="float16")
     return card
