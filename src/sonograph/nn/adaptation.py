@@ -35,12 +35,14 @@ class Method(configuration.Config):
         beside the encoder's ("delta"), or the encoder itself ("encoder": it is kept as a whole).
     lr: a learning rate for a few hundred updates of a small model, for who has none.
     no_decay: patterns of weights that weight decay would harm.
+    keeps_start: whether the adapted model begins as the given one, to the bit.
     """
 
     size: ClassVar[str] = ""
     changes: ClassVar[Literal["head", "delta", "encoder"]] = "delta"
     lr: ClassVar[float] = 5e-3
     no_decay: ClassVar[tuple[str, ...]] = ()
+    keeps_start: ClassVar[bool] = True
     views: ClassVar[int] = 1  # of methods that change the head alone: vectors of each clip
 
     def insert(self, encoder: nn.Module) -> None:

@@ -5,10 +5,11 @@ What the claims about adaptation share: each of them names its arms and the rule
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from sonograph.config import Config
 from sonograph.data import corpora
 from sonograph.data.clips import Clips
 from sonograph.errors import InputError
+from sonograph.metrics.intervals import paired_interval
 from sonograph.progress import Progress, silent
 from sonograph.recipes.arms import (
     EFFECT,
@@ -31,6 +33,7 @@ from sonograph.recipes.arms import (
     open_task,
 )
 from sonograph.recipes.pretraining import divided
+from sonograph.records import Figure, Record
 from sonograph.train.adapt import cost, methods_of
 from sonograph.train.finetune import Examples, Finetune, chosen_methods, examples_of, finetune
 from sonograph.train.log import read_log
@@ -61,6 +64,7 @@ class Arm(Config):
     budget: str = ""
     lr: float = 0.0  # 0: the method's own
     updates: int = 1  # times those of the plan: of methods whose updates cost next to nothing
+    positions: Literal["kept", "zeros"] = "kept"  # zeros: as in the official code of PETL_AST
 
     def taught(self, plan: Plan) -> Finetune:
         steps = plan.updates * self.updates
@@ -130,12 +134,21 @@ def hold(
     for task in tasks:
         found = outcomes.setdefault(task.question.name, {})
         for arm in arms:
-            way = Way(arm.name, arm.name, lambda seed: encoder, arm.taught(plan))
+            way = Way(arm.name, arm.name, starting(encoder, arm), arm.taught(plan))
             place = folder / task.question.name / arm.name
             tell = progress(f"{task.question.name}: {arm.name}")
             found[arm.name] = learn(task, way, range(plan.seeds), place, tell)
     trained = {arm.name: cost(encoder, chosen_methods(encoder, arm.taught(plan))) for arm in arms}
     return Contest(plan, tasks, outcomes, trained)
+
+
+def starting(encoder: Any, arm: Arm) -> Callable[[int], Any]:
+    """What an arm starts from, whatever the seed."""
+    if arm.positions == "kept":
+        return lambda seed: encoder
+    blind = copy.deepcopy(encoder)
+    torch.nn.init.zeros_(blind.positions)
+    return lambda seed: blind
 
 
 def open_tasks(
@@ -163,11 +176,59 @@ def tuned(
     found = {}
     for rate in rates:
         one = dataclasses.replace(arm, lr=rate)
-        way = Way(arm.name, arm.name, lambda seed: encoder, one.taught(plan))
+        way = Way(arm.name, arm.name, starting(encoder, arm), one.taught(plan))
         outcome = learn(inner, way, [0], folder / "rates" / f"{arm.name}-{rate:g}")
         found[f"{rate:g}"] = outcome.accuracies[0]
     best = max(rates, key=lambda rate: (found[f"{rate:g}"], -rate))  # ties go to the smaller rate
     return dataclasses.replace(arm, lr=best), found
+
+
+def record_of(
+    held: Contest,
+    arms: Sequence[Arm],
+    a: str,
+    b: str,
+    sentence: str,
+    rule: str,
+    margin: float = 0.0,
+) -> Record:
+    """The difference in accuracy of two arms, paired by task and seed, beside all arms.
+
+    margin: how much worse `a` may be than `b` and still count as on its level.
+    """
+    ours, theirs = held.accuracies(a), held.accuracies(b)
+    gain = paired_interval(ours, theirs)
+    shifted = dataclasses.replace(gain, low=gain.low + margin, high=gain.high + margin)
+    return Record(
+        system="",
+        kind="claim",
+        sentence=sentence,
+        rule=rule.format(a=a, b=b, pairs=len(ours), margin=margin),
+        verdict=verdict_of(shifted),
+        measured=(
+            Figure(f"{a} minus {b}", gain.mean, gain.low, gain.high, "accuracy"),
+            *(Figure(arm.name, held.mean(arm.name), unit="accuracy") for arm in arms),
+            *(Figure(f"numbers of {arm.name}", held.trained[arm.name]) for arm in arms),
+        ),
+        arms=(a, b),
+        data=tuple(
+            f"{task.question.name}: {', '.join(task.question.corpora)}" for task in held.tasks
+        ),
+        seeds=tuple(range(held.plan.seeds)),
+        details={
+            "scale": held.plan.to_dict(),
+            "arms": [arm.to_dict() for arm in arms],
+            "tasks": held.rows(),
+        },
+    )
+
+
+RULE = (
+    "The 95 % Student's t interval of the difference in test accuracy ({a} minus {b}), paired by "
+    "task and seed over {pairs} pairs, lies above 0: shown; below 0: not shown; else inconclusive. "
+    "Every arm starts from the same encoder, with the same labels, batches and updates; seed s "
+    "learns on split s, whose recordings are on one side only."
+)
 
 
 # --- a short training, for the record that a method trains ---------------------------------------

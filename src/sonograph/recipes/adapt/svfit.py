@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,11 +10,10 @@ from typing import Any
 
 from sonograph import weights
 from sonograph.data.clips import Clips
-from sonograph.metrics.intervals import paired_interval
 from sonograph.progress import Progress, silent
 from sonograph.recipes.adapt import contest
 from sonograph.recipes.adapt.contest import QUESTIONS, Arm, Plan
-from sonograph.recipes.arms import spent, verdict_of
+from sonograph.recipes.arms import spent
 from sonograph.records import Figure, Record, stamped
 from sonograph.systems.adapt.svfit import ranks
 from sonograph.train.finetune import Finetune
@@ -68,39 +68,24 @@ def claim(
         best, tried[arm.name] = contest.tuned(arm, RATES, first, encoder, plan, folder)
         arms.append(best)
     held = contest.hold(arms, plan, folder, data_folder, progress)
-    details = {
-        "scale": plan.to_dict(),
-        "arms": [arm.to_dict() for arm in arms],
-        "rates_tried": tried,
-        "tasks": held.rows(),
-        "ranks": ranks(encoder),
-    }
+    more = {"rates_tried": tried, "ranks": ranks(encoder)}
     seconds = spent(folder, time.perf_counter() - began)
     pairs = [
         ("claim", "lora of rank 8", "SVFit does better than LoRA with 16 times fewer numbers."),
         ("claim-equal-count", "lora of equal count", "SVFit does better than LoRA of its size."),
         ("claim-linear", "linear", "SVFit does better than the head alone."),
     ]
-    found = []
-    for file, other, sentence in pairs:
-        ours, theirs = held.accuracies("svfit"), held.accuracies(other)
-        gain = paired_interval(ours, theirs)
-        record = Record(
-            system="svfit",
-            kind="claim",
-            sentence=sentence,
-            rule=RULE.format(a="svfit", b=other, pairs=len(ours)),
-            verdict=verdict_of(gain),
-            measured=(
-                Figure(f"svfit minus {other}", gain.mean, gain.low, gain.high, "accuracy"),
-                *(Figure(arm.name, held.mean(arm.name), unit="accuracy") for arm in arms),
-                *(Figure(f"numbers of {a.name}", held.trained[a.name]) for a in arms),
-            ),
-            paper=PAPER,
-            arms=("svfit", other),
-            data=tuple(f"{q.name}: {', '.join(q.corpora)}" for q in QUESTIONS),
-            seeds=tuple(range(plan.seeds)),
-            details=details,
+    return [
+        (
+            f"{name}-gpu" if scale == "gpu" else name,
+            stamped(_with(contest.record_of(held, arms, "svfit", b, words, RULE), more), seconds),
         )
-        found.append((f"{file}-gpu" if scale == "gpu" else file, stamped(record, seconds)))
-    return found
+        for name, b, words in pairs
+    ]
+
+
+def _with(record: Record, details: dict[str, Any]) -> Record:
+    """The record with what only this claim tells."""
+    return dataclasses.replace(
+        record, system="svfit", paper=PAPER, details={**record.details, **details}
+    )

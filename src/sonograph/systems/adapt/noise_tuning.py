@@ -117,6 +117,7 @@ class NMTune(Method):
     changes: ClassVar[Literal["head", "delta", "encoder"]] = "head"
     lr: ClassVar[float] = 1e-3
     views: ClassVar[int] = 2
+    keeps_start: ClassVar[bool] = False
 
     ratio: int = 4  # width of the MLP to that of the vectors
     consistency: float = 1.0
