@@ -473,7 +473,7 @@ def forecast_losses(
 
 
 def _curve(
-    sizes: Sequence[float], values: Any, at: Sequence[float]
+    sizes: Any, values: Any, at: Sequence[float]
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "n folds"]]:
     """Observations as arrays. Raises InputError for what is no curve."""
     try:
