@@ -366,7 +366,7 @@ def _noise(sizes: np.ndarray, percent: np.ndarray) -> float:
     share = (sizes[1:-1] - sizes[:-2]) / (sizes[2:] - sizes[:-2])
     off = percent[1:-1] - (1 - share) * percent[:-2] - share * percent[2:]
     off = off / np.sqrt(1 + (1 - share) ** 2 + share**2)
-    return float(np.median(np.abs(off)) / 0.6745)
+    return float(np.sqrt(np.square(off).mean()))
 
 
 # --- forecast ------------------------------------------------------------------------------------
