@@ -126,7 +126,7 @@ def observed(path: Path, of: str = "", since: float = 0.0) -> Observed:
         curve = from_table(path, of)
     else:
         raise InputError(f"{path} is no run folder, .jsonl, .csv or .json file")
-    kept = curve.sizes >= since
+    kept = (curve.sizes >= since) | (since <= 0)
     if not kept.any():
         raise InputError(f"{path} has no observation since {since:g}")
     return dataclasses.replace(curve, sizes=curve.sizes[kept], values=curve.values[kept])
@@ -199,6 +199,8 @@ def from_table(path: Path, of: str) -> Observed:
         try:
             values = by_size.setdefault(float(line[size]), [])
             for column in columns:
+                if line[column] is None:  # the line is too short, or null
+                    raise ValueError
                 values += np.atleast_1d(np.asarray(line[column], dtype=float)).tolist()
         except (KeyError, TypeError, ValueError):
             raise InputError(f"{path}, line {number}: {size} and {quantity} are numbers") from None
