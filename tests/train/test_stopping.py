@@ -113,3 +113,15 @@ def test_flat_is_less_than_tau_to_gain():
 def test_what_cannot_be_told_does_not_end_a_run(curve):
     assert WhenFlat(1e9, "loss", "min")(lines(curve)) == ""
     assert WhenFlat(1e9, "accuracy", "max")(lines(curve)) == ""
+
+
+def test_evaluations_that_choose_nothing_are_logged_and_the_last_weights_are_left(tmp_path):
+    summary = train(tmp_path, best=None)
+    assert summary.best is None
+    log = read_log(tmp_path / "log.jsonl")
+    assert [line["step"] for line in log if line["kind"] == "valid"] == [2, 4, 6, 8, 10, 12]
+    chosen, last = (load_file(tmp_path / f"{n}.safetensors") for n in ("model", "last"))
+    assert all(torch.equal(chosen[key], last[key]) for key in last)
+    for wrong in ({"stop_when_flat": 0.1}, {"schedule": "plateau"}):
+        with pytest.raises(InputError, match="`best`"):
+            train(tmp_path / "other", TrainConfig(**wrong), best=None)

@@ -89,10 +89,12 @@ class Trainer:
         config: TrainConfig,
         evaluate: Callable[[nn.Module], Mapping[str, float]] | None = None,
         progress: Progress = silent,
-        best: tuple[str, Literal["min", "max"]] = ("loss", "min"),
+        best: tuple[str, Literal["min", "max"]] | None = ("loss", "min"),
         stopping: Stopping | None = None,
     ):
-        if config.stop_when_flat and stopping is None:
+        if best is None and (config.schedule == "plateau" or config.stop_when_flat):
+            raise InputError("a plateau and an early stop follow a number: say which in `best`")
+        if config.stop_when_flat and stopping is None and best is not None:
             stopping = WhenFlat(config.stop_when_flat, *best)
         if stopping is not None and evaluate is None:
             raise InputError("a stopping rule follows evaluations: give `evaluate`")
@@ -100,7 +102,8 @@ class Trainer:
             raise InputError('schedule "plateau" follows an evaluation: give `evaluate`')
         self.model, self.objective, self.batches = model, objective, batches
         self.config, self.evaluate, self.progress = config, evaluate, progress
-        self.best_name, self.best_direction = best
+        self.chooses = evaluate is not None and best is not None
+        self.best_name, self.best_direction = best or ("loss", "min")
         self.stopping, self.ended = stopping, ""
         self.folder = Path(folder)
         self.step = 0  # updates made
@@ -281,18 +284,22 @@ class Trainer:
         with self._published(), torch.no_grad():
             found = self.wrapped(self.evaluate) if self.runtime.sharded else self._plain_evaluate()
             found = {name: float(value) for name, value in self.runtime.share(found).items()}
-            if self.best_name not in found:
-                hint = did_you_mean(self.best_name, found)
-                raise InputError(f"`evaluate` returned no {self.best_name!r}.{hint}")
-            value = found[self.best_name]
-            self.plateau.observe(value)
-            if self.best is None or schedule.better(
-                value, self.best[self.best_name], self.best_direction
-            ):
-                self.best = {"step": self.step} | found
-                self._write_model("model.safetensors")
+            if self.chooses:
+                self._keep_if_best(found)
         if self.runtime.main:
             self.log.write({"step": self.step, "kind": "valid"} | found)
+
+    def _keep_if_best(self, found: dict[str, float]) -> None:
+        if self.best_name not in found:
+            hint = did_you_mean(self.best_name, found)
+            raise InputError(f"`evaluate` returned no {self.best_name!r}.{hint}")
+        value = found[self.best_name]
+        self.plateau.observe(value)
+        if self.best is None or schedule.better(
+            value, self.best[self.best_name], self.best_direction
+        ):
+            self.best = {"step": self.step} | found
+            self._write_model("model.safetensors")
 
     def _ask_to_end(self) -> None:
         """What the stopping rule says of the held-out lines so far."""
@@ -322,7 +329,7 @@ class Trainer:
             return
         with self._published():
             self._write_model("last.safetensors")
-            if self.evaluate is None:
+            if not self.chooses:
                 self._write_model("model.safetensors")
         groups = {
             "model": checkpoint.model_tensors(self.model),
