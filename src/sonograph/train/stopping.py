@@ -25,7 +25,7 @@ class WhenFlat:
     tau: in units of the quantity; what is left to gain, with endless steps at this pace. quantity
     and direction: which number of a line, and whether it should rise ("max", up to 1) or fall.
     Before the prediction level, and on a curve that turns around, training goes on. See
-    `systems/study/learning_curves.py`.
+    `systems/study/learning_curves/`.
     """
 
     tau: float
