@@ -25,7 +25,7 @@ def percentage_errors(
 def mape(predicted: Sequence[float] | np.ndarray, true: Sequence[float] | np.ndarray) -> float:
     """The mean absolute percentage error of a run.
 
-    >>> mape([0.5, 0.9], [0.5, 1.0])
+    >>> mape([50, 90], [50, 100])
     5.0
     """
     return float(percentage_errors(predicted, true).mean())
