@@ -98,6 +98,14 @@ def test_a_forecast_is_judged_against_the_rest_of_the_curve():
     assert recipe.judged(wild, 10) is None
 
 
+def test_thinned_steps_are_constant():
+    sizes = Plan().sizes(4000, 5)
+    even = recipe.thinned(Curve(sizes, np.zeros((40, 2))), 20)
+    assert np.diff(even.sizes).max() <= 1.05 * np.diff(even.sizes).min()
+    assert even.sizes[-1] == sizes[-1]
+    assert len(even.sizes) == len(even.accuracies) == 27
+
+
 def rows(ours, peers, count=6, seeds=3):
     """Curves of `count` learners with given errors; learners differ in their truth."""
     rng = np.random.default_rng(0)

@@ -259,6 +259,9 @@ RULES = {
     + "From the observations up to a quarter of the clips, the absolute percentage error at all of "
     "them: the 95 % Student's t interval of its difference (last value minus settled power) lies "
     "above 0: shown; below 0: not shown; else, or with fewer than 20 curves, inconclusive.",
+    "constant": "Asked after the first record was seen, of the same curves: whether the schedule "
+    "made the difference, since the paper's steps are constant. Of the denser sizes every third is "
+    "kept, so that all steps are alike; the rule is the one of the first record.",
     "order": "The share of pairs of learners, among those whose prediction level is reached by "
     "half of the clips, that are ordered right at the last size: the 95 % Student's t interval of "
     "its difference (settled power minus last value), paired by task and seed, lies above 0: "
@@ -269,6 +272,8 @@ SENTENCES = {
     "predicted better than by its last value or by a plain fit.",
     "quarter": "From the first quarter of a learning curve, once its fits have settled, its end is "
     "predicted better than by its last value.",
+    "constant": "With constant steps, the rest of a learning curve is predicted better from its "
+    "first half than by its last value or by a plain fit.",
     "order": "Settled fits order learners by their final accuracy better than their last values.",
 }
 
@@ -344,6 +349,12 @@ def judged(curve: Curve, seen: int) -> dict[str, Any] | None:
     }
 
 
+def thinned(curve: Curve, dense: int) -> Curve:
+    """The curve with constant steps: every third of the denser sizes, up to the last of them."""
+    kept = np.r_[np.arange(dense - 1, -1, -3)[::-1], np.arange(dense, len(curve.sizes))]
+    return Curve(curve.sizes[kept], curve.accuracies[kept])
+
+
 def claim(
     scale: str,
     folder: Path,
@@ -370,7 +381,8 @@ def claim(
             for name, learner in ways.items():
                 path = folder / f"{known.name}-{name}-{seed}.safetensors"
                 curve = measured(known, learner, size.plan, seed, path)
-                half = int((curve.sizes <= curve.sizes[-1] / 2).sum())
+                even = thinned(curve, size.plan.dense)
+                half, middle = (int((c.sizes <= c.sizes[-1] / 2).sum()) for c in (curve, even))
                 rows.append(
                     {
                         "task": known.name,
@@ -380,14 +392,16 @@ def claim(
                         "accuracies": curve.accuracies.mean(1).round(5).tolist(),
                         "half": judged(curve, half),
                         "quarter": judged(curve, size.plan.dense),
+                        "constant": judged(even, middle),
                     }
                 )
                 done += 1
                 tell(done, size.seeds * len(ways), f"{name}, seed {seed}")
     seconds = spent(folder, time.perf_counter() - began)
     records = []
-    for file, which in (("claim", "half"), ("claim-quarter", "quarter"), ("claim-order", "order")):
-        figures, verdict = VERDICTS[which](rows)
+    for which, verdict_for in VERDICTS.items():
+        file = "claim" if which == "half" else f"claim-{which}"
+        figures, verdict = verdict_for(rows)
         record = Record(
             system="learning_curves",
             kind="claim",
@@ -447,9 +461,11 @@ def _errors(
     return (*figures, *_shown(which, rows)), gains
 
 
-def verdict_half(rows: Sequence[dict[str, Any]]) -> tuple[tuple[Figure, ...], Verdict]:
+def verdict_half(
+    rows: Sequence[dict[str, Any]], which: str = "half"
+) -> tuple[tuple[Figure, ...], Verdict]:
     """`RULES["half"]`."""
-    figures, gains = _errors("half", "mape", PEERS, rows)
+    figures, gains = _errors(which, "mape", PEERS, rows)
     verdicts = {verdict_of(gain) for gain in gains.values()}
     if not gains or ("inconclusive" in verdicts and "not shown" not in verdicts):
         return figures, "inconclusive"
@@ -462,6 +478,11 @@ def verdict_quarter(rows: Sequence[dict[str, Any]]) -> tuple[tuple[Figure, ...],
     if not gains or sum(row["quarter"] is not None for row in rows) < 20:
         return figures, "inconclusive"
     return figures, verdict_of(gains[PEERS[0]])
+
+
+def verdict_constant(rows: Sequence[dict[str, Any]]) -> tuple[tuple[Figure, ...], Verdict]:
+    """`RULES["constant"]`."""
+    return verdict_half(rows, "constant")
 
 
 def verdict_order(rows: Sequence[dict[str, Any]]) -> tuple[tuple[Figure, ...], Verdict]:
@@ -486,4 +507,9 @@ def verdict_order(rows: Sequence[dict[str, Any]]) -> tuple[tuple[Figure, ...], V
     return tuple(figures), verdict_of(gain)
 
 
-VERDICTS = {"half": verdict_half, "quarter": verdict_quarter, "order": verdict_order}
+VERDICTS: dict[str, Callable[[Sequence[dict[str, Any]]], tuple[tuple[Figure, ...], Verdict]]] = {
+    "half": verdict_half,
+    "quarter": verdict_quarter,
+    "order": verdict_order,
+    "constant": verdict_constant,
+}
