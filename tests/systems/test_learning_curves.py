@@ -293,6 +293,17 @@ def test_folds_and_residuals_give_intervals_that_repeat():
     assert forecast(SIZES, folds, [5000], QUICK).low == ()
 
 
+def test_the_interval_holds_what_every_plausible_pattern_says():
+    values, later = noisy(5, deviation=1.0)[:20], [3000, 9000]
+    told = forecast(SIZES[:20], values, later, Config(ceiling=100, draws=20))
+    assert told.reached
+    said = system.plausible(SIZES[:20], values, later)
+    assert len(said) > 1, "noise leaves more than one family"
+    assert (np.array(told.low) <= said.min(0)).all()
+    assert (said.max(0) <= np.array(told.high)).all()
+    assert len(system.plausible(SIZES, power(), later)) == 1, "without noise there is but one"
+
+
 def test_it_needs_no_torch():
     code = (
         "import sys; from sonograph.systems.study.learning_curves import forecast; "

@@ -34,6 +34,7 @@ PATTERNS = {
     # to compare with only: it has no limit, so that it never reaches a prediction level
     "logarithm": Pattern(lambda x, b: -np.log(x) + 0 * b, (1.0, 1.0)),
 }
+BOUNDED = ("power", "exponential", "mmf")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from sonograph.errors import InputError
 from sonograph.systems.study.learning_curves.checks import Hypotheses, hypotheses
-from sonograph.systems.study.learning_curves.patterns import FIRST_LEVEL, ROUGH, fit
+from sonograph.systems.study.learning_curves.patterns import BOUNDED, FIRST_LEVEL, ROUGH, fit
 from sonograph.systems.study.learning_curves.trace import (
     Config,
     Trace,
@@ -222,11 +222,12 @@ def _too_early(trace: Trace, checked: Hypotheses, config: Config, words: Words) 
 def _interval(
     trace: Trace, folds: Float[np.ndarray, "n folds"], at: Sequence[float], config: Config
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Bootstrap interval, in percent, of what would be measured at each size.
+    """Interval, in percent, of what would be measured at each size.
 
-    Folds are drawn anew, the same at every size, where there are three or more; else residuals of
-    the last trend. Each draw is followed from the prediction level as the curve itself was, and
-    carries one residual more: that of the measurement to come.
+    Bootstrap: folds are drawn anew, the same at every size, where there are three or more; else
+    residuals of the last trend. Each draw is followed from the prediction level as the curve itself
+    was, and carries one residual more: that of the measurement to come. The interval is widened to
+    hold what every `plausible` pattern says: that the family is right is not known.
     """
     random = np.random.default_rng(config.seed)
     count, parts = folds.shape
@@ -247,4 +248,16 @@ def _interval(
     told = ends[-1](np.array(at)) + random.choice(residuals, (config.draws, len(at)))
     half = config.interval / 2
     low, high = np.quantile(np.clip(told, 0.0, 100.0), [0.5 - half, 0.5 + half], axis=0)
-    return low, high
+    free = plausible(trace.sizes, percent, at)
+    return np.minimum(low, np.min(free, axis=0)), np.maximum(high, np.max(free, axis=0))
+
+
+def plausible(
+    sizes: Float[np.ndarray, " n"], percent: Float[np.ndarray, " n"], at: Sequence[float]
+) -> Float[np.ndarray, "p k"]:
+    """What the bounded patterns say, without anchors, that fit about as well as the best of them:
+    with at most twice its squared error."""
+    trends = [fit(sizes, percent[None], name, rounds=ROUGH) for name in BOUNDED]
+    errors = [float(np.square(trend(sizes)[0] - percent).sum()) for trend in trends]
+    kept = [trend for trend, error in zip(trends, errors) if error <= 2 * min(errors) + 1e-9]
+    return np.clip([trend(np.array(at))[0] for trend in kept], 0.0, 100.0)
