@@ -45,6 +45,6 @@ class WhenFlat:
         if told.layer is None or told.layer > self.tau:
             return ""
         return (
-            f"{self.quantity} {values[-1]:.4g} after step {steps[-1]} is flat: at most "
-            f"{told.layer:.3g} may still change, within {self.tau:g}"
+            f"{self.quantity} {values[-1]:.4g} after step {steps[-1]} is flat: its layer of "
+            f"convergence is {told.layer:.3g}, within {self.tau:g}"
         )

@@ -184,8 +184,8 @@ def _forecast(
         trace.working,
         trace.prediction,
         True,
-        f"predictable from observation {trace.prediction} on; at most {left * unit:.3g} of "
-        f"{words.name} may still change",
+        f"predictable from observation {trace.prediction} on; layer of convergence "
+        f"{left * unit:.3g} of {words.name}",
     )
 
 
