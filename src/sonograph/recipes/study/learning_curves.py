@@ -190,19 +190,24 @@ def fit(
     question = max(CORE_QUESTIONS, key=lambda q: sum(q.task in c.labels for c in clips))
     known = vectors_of(question, clips, folder)
     began, done = time.perf_counter(), 0
+    log, path = Log(folder / "log.jsonl"), folder / "curve.safetensors"
+
+    def tell(size: int, accuracy: float) -> None:
+        log.write({"step": size, "kind": "valid", "accuracy": accuracy})
 
     def observed(size: int, accuracy: float) -> None:
         nonlocal done
         done += 1
+        tell(size, accuracy)
         progress(done, count, f"{size} clips: {accuracy:.3f}")
 
-    path = folder / "curve.safetensors"
+    log.cut(-1)
+    if path.is_file():  # what was measured before the run went on
+        kept = weights.read_tensors(path)
+        for before, row in zip(kept["sizes"], kept["accuracies"]):
+            tell(int(before), float(row.numpy().mean()))
     curve = measured(known, neighbours, plan, 0, path, observed)
     seconds = time.perf_counter() - began
-    log = Log(folder / "log.jsonl")
-    log.cut(-1)
-    for size, row in zip(curve.sizes, curve.accuracies):
-        log.write({"step": int(size), "kind": "valid", "accuracy": float(row.mean())})
     truth = float(curve.accuracies[-1].mean())
     percent = 100 * curve.accuracies.mean(1)
     first = system.fit(curve.sizes[:3], percent[None, :3])(curve.sizes[-1:])[0, 0] / 100

@@ -112,8 +112,9 @@ ABOUT = About(
     weights_licence="none: there are no weights",
     deviations=(
         "The layer of convergence is a stand-in of ours: the larger of what the last trend leaves "
-        "to gain and what the last observation changed in any later prediction. It bounds nothing: of real "
-        "curves it held the end in about a third (docs/claims.md), of noisy power laws in most.",
+        "to gain and what the last observation changed in any later prediction. It bounds nothing: "
+        "of real curves it held the end in about a third (docs/claims.md), of noisy power laws in "
+        "most.",
         "nu is 4e-4 where the paper's is of the order of 1e-5, with sizes counted so that the "
         "first step has 5,000 units, its step in words: two percentage points a step. At the "
         "paper's value curves from a few hundred clips never come to rest. Chosen on made power "
@@ -124,8 +125,8 @@ ABOUT = About(
         "a fit at that bound does not count as still.",
         "The working hypotheses are checked with an allowance for noise, which the paper leaves to "
         "anchoring.",
-        "Intervals (bootstrap over folds or residuals, and every plausible pattern), losses, exponential and MMF patterns and "
-        "the robustness rate's definition are ours.",
+        "Intervals (bootstrap over folds or residuals, and every plausible pattern), losses, "
+        "exponential and MMF patterns and the robustness rate's definition are ours.",
     ),
     faults=(),
     verbs=("forecast", "train"),
