@@ -7,6 +7,7 @@ result = finetune(encoder, train, None, "runs/effect", Finetune(method="lora"))
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -199,6 +200,9 @@ def finetune(
     base: the name under which the encoder can be loaded again. With it the folder holds only what
     was learned beside the encoder, where the method leaves the encoder as it is; without it, or
     where the encoder itself learned, the whole model, into which is merged what can be.
+
+    With `config.train.eval_every` the accuracy on `test` is logged so often, for a forecast; it
+    chooses nothing.
     """
     torch.manual_seed(config.train.seed)
     methods = chosen_methods(encoder, config)
@@ -220,11 +224,15 @@ def finetune(
     for one in methods:
         teach = one.objective(teach)
     batches = Shuffled(source, config.batch, config.train.seed)
+    watch = None
+    if test is not None and plan.eval_every:
+        watch = Watch(test if learner is model else pooled(model, test))
     for stage in range(max(one.stages() for one in methods)):
         for one in methods if stage else ():
             one.begin(model, stage)
         place = Path(folder) / ("training" if stage == 0 else f"training-{stage}")
-        summary = Trainer(learner, teach, batches, place, plan, progress=progress).run()
+        trainer = Trainer(learner, teach, batches, place, plan, watch, progress, best=None)
+        summary = trainer.run()
     if not kept and mergeable(model):
         merge(model)
     measured = None if test is None else measure(model, test)
@@ -294,6 +302,40 @@ def pooled(model: Classifier, examples: Examples, batch: int = 64) -> Examples:
         for i in range(0, len(examples), batch)
     ]
     return dataclasses.replace(examples, features=torch.cat(vectors))
+
+
+class Watch:
+    """Accuracy and cross-entropy on clips that are not learned from, for the log."""
+
+    def __init__(self, examples: Examples, batch: int = 64):
+        self.examples, self.batch = examples, batch
+
+    def __call__(self, model: nn.Module) -> dict[str, float]:
+        examples, sums = self.examples, {"loss": 0.0, "accuracy": 0.0}
+        for first in range(0, len(examples), self.batch):
+            part = slice(first, first + self.batch)
+            inputs = [examples.features[part]]
+            if not isinstance(model, Head):
+                inputs.append(examples.lengths[part])
+            logits, targets = model(*inputs).float(), examples.targets[part]
+            sums["loss"] += float(cross_entropy(logits, targets, reduction="sum"))
+            sums["accuracy"] += float((logits.argmax(1) == targets).sum())
+        return {name: value / len(examples) for name, value in sums.items()}
+
+
+EVALUATIONS, SHARE = 20, 0.1  # at most so many, and at most so much of the training's time
+
+
+def watching(steps: int, batch: int, held_out: int) -> int:
+    """Steps between looks at the held-out clips, so that the log can be forecast; 0: too costly.
+
+    A look costs a forward pass a clip, a third of what a clip costs in training.
+
+    >>> watching(300, 32, 60), watching(300, 32, 700), watching(100, 32, 5000)
+    (15, 73, 0)
+    """
+    every = max(1, steps // EVALUATIONS, math.ceil(held_out / (3 * batch * SHARE)))
+    return every if held_out and every < steps else 0
 
 
 def teach_head(

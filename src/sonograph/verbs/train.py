@@ -28,6 +28,9 @@ class Args:
     """Of weights, order, crops and masks."""
     objective: str | None = None
     """What is learned, where the system has several: joint, discriminative, generative."""
+    stop_when_flat: float | None = None
+    """Stop where the held-out loss (or what the recipe follows) has less than this left to gain;
+    forty evaluations in all, unless the recipe has more. A falling learning rate moves the end."""
     set: tuple[str, ...] = ()
     """More of the recipe, as FIELD=VALUE: --set train.weight_decay=0.05 workers=2."""
     folder: Path | None = None
@@ -50,6 +53,8 @@ def run(args: Args) -> int:
     output = args.output or Path("runs") / args.preset
     recipe = recipe.override({"train.warmup_steps": warmup(output, recipe.train)})
     steps = recipe.train.steps
+    if args.stop_when_flat is not None:
+        recipe = recipe.override({"train.eval_every": often(recipe.train.eval_every, steps)})
     clips = _clips(args, preset.make().features.rate_hz)  # type: ignore[attr-defined]
     print(
         f"{args.preset}, {steps} steps of {recipe.batch} clips, on {len(clips):,} clips, "
@@ -71,6 +76,8 @@ def run(args: Args) -> int:
     if args.json:
         show.as_json(told)
     else:
+        if told["ended"]:
+            print(f"stopped: {told['ended']}")
         for name, value in told["held_out"].items():
             print(f"held-out {name}: {value:.4g}")
         print(
@@ -90,6 +97,7 @@ def changes(args: Args) -> dict[str, Any]:
         "train.lr": args.lr,
         "train.seed": args.seed,
         "objective": args.objective,
+        "train.stop_when_flat": args.stop_when_flat,
     }
     found = {name: value for name, value in named.items() if value is not None}
     return {**found, **assignments(args.set)}
@@ -109,6 +117,15 @@ def assignments(given: tuple[str, ...]) -> dict[str, Any]:
         except json.JSONDecodeError:  # a word, not a number
             found[name] = value
     return found
+
+
+EVALUATIONS = 40  # what a learning curve needs to be followed
+
+
+def often(eval_every: int, steps: int) -> int:
+    """Steps between evaluations: the recipe's, or fewer to have enough of a curve."""
+    enough = max(1, steps // EVALUATIONS)
+    return min(eval_every, enough) if eval_every else enough
 
 
 def _clips(args: Args, rate_hz: int) -> Any:
@@ -139,4 +156,5 @@ def _told(name: str, summary: Any) -> dict[str, Any]:
         "peak_memory_bytes": summary.peak_memory,
         "held_out": summary.best or {},
         "last": summary.last,
+        "ended": summary.ended,
     }
