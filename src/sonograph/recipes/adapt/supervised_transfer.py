@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -28,7 +28,7 @@ from sonograph.data.clips import Clip, Clips
 from sonograph.data.loader import Batches, Pass
 from sonograph.data.named import task_of
 from sonograph.metrics.clusters import modes
-from sonograph.metrics.intervals import paired_interval
+from sonograph.metrics.intervals import Interval, paired_interval
 from sonograph.nn.heads import Classifier
 from sonograph.progress import Progress, silent
 from sonograph.recipes import pretraining
@@ -224,7 +224,7 @@ def fit(
 
     The loss before is that of the untrained encoder with as full a memory of its own keys.
     """
-    known = {task: count for task, count in clips.tasks().items() if 2 <= len(clips.classes(task))}
+    known = {task: count for task, count in clips.tasks().items() if len(clips.classes(task)) > 1}
     task = max(known, key=lambda name: (len(clips.classes(name)) <= 50, known[name], name))
     changes: dict[str, Any] = {"task": task, "train.eval_every": 20, "train.save_every": 5}
     if steps is not None:
@@ -381,11 +381,11 @@ SCALES = {
 PENALTY = 0.1  # of the linear probe, the same for all arms
 RULE = (
     "The 95 % Student's t interval of the difference in accuracy of a linear probe for the fine "
-    "labels ({a} minus {b}), paired by task and seed over {pairs} pairs, lies above 0: shown; below "
-    "0: not shown; else inconclusive. k was chosen before the run; every arm learns from the coarse "
-    "labels of the same clips (self-supervised: from the clips alone) with equal passes through the "
-    "network; seed s is measured on fold s, whose recordings no arm has heard; the encoder is "
-    "frozen and the probe learns from the fine labels of the training folds."
+    "labels ({a} minus {b}), paired by task and seed over {pairs} pairs, lies above 0: shown; "
+    "below 0: not shown; else inconclusive. k was chosen before the run; every arm learns from the "
+    "coarse labels of the same clips (self-supervised: from the clips alone) with equal passes "
+    "through the network; seed s is measured on fold s, whose recordings no arm has heard; the "
+    "encoder is frozen and the probe learns from the fine labels of the training folds."
 )
 
 
@@ -526,13 +526,15 @@ def _record(
     a: str, b: str, by_task: dict[str, dict[str, Any]], plan: Scale, clips: Clips
 ) -> Record:
     """LOOK against one other objective."""
-    first, second = (
-        [value for row in by_task.values() for value in row[arm]["linear"]] for arm in (a, b)
-    )
-    gain = paired_interval(first, second)
-    near = paired_interval(
-        *([value for row in by_task.values() for value in row[arm]["knn"]] for arm in (a, b))
-    )
+
+    def gain_in(measure: str) -> Interval:
+        first, second = (
+            [value for row in by_task.values() for value in row[arm][measure]] for arm in (a, b)
+        )
+        return paired_interval(first, second)
+
+    gain, near = gain_in("linear"), gain_in("knn")
+    pairs = len(by_task) * plan.seeds
     figures = [
         Figure(f"{a} minus {b}, linear probe", gain.mean, gain.low, gain.high, "accuracy"),
         Figure(f"{a} minus {b}, nearest neighbours", near.mean, near.low, near.high, "accuracy"),
@@ -553,7 +555,7 @@ def _record(
         kind="claim",
         sentence="Pre-trained on coarse labels, an encoder keeps more of the fine labels inside "
         f"them by LOOK than by {words.get(b, b)}.",
-        rule=RULE.format(a=a, b=b, pairs=len(first)),
+        rule=RULE.format(a=a, b=b, pairs=pairs),
         verdict=verdict_of(gain),
         measured=tuple(figures),
         arms=plan.arms if b == "cross-entropy" else (a, b),
