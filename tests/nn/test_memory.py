@@ -71,3 +71,24 @@ def test_the_copy_never_trains():
     assert not slow(x.requires_grad_()).requires_grad
     assert module[0].weight.requires_grad
     assert slow.module[0].weight.data_ptr() != module[0].weight.data_ptr()
+
+
+def _process(rank: int, folder: str) -> None:
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2
+    )
+    memory, count = Memory(8, 2), rank + 2  # slices of a batch may differ in size
+    ids = torch.arange(count) + 10 * rank
+    memory.add(torch.full((count, 2), float(rank)), torch.full((count,), rank), ids)
+    torch.save(memory.state_dict(), f"{folder}/{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def test_every_process_remembers_the_keys_of_all(tmp_path):
+    torch.multiprocessing.spawn(_process, (str(tmp_path),), nprocs=2)
+    one, other = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+    assert one["ids"].tolist() == [0, 1, 10, 11, 12, 0, 0, 0]
+    assert one["labels"].tolist() == [0, 0, 1, 1, 1, EMPTY, EMPTY, EMPTY]
+    assert one["keys"][:5, 0].tolist() == [0, 0, 1, 1, 1]
+    assert int(one["next"]) == 5
