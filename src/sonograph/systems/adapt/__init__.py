@@ -1,1 +1,1 @@
-"""Ways to get the best from a pre-trained model and a few labels."""
+"""Ways to adapt a pre-trained model to a task: few labels, few trained numbers, little time."""
