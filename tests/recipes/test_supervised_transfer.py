@@ -35,7 +35,7 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def short(objective: str, steps: int = 6) -> recipes.Recipe:
+def short(objective: str, steps: int = 5) -> recipes.Recipe:
     return recipes.recipe_of("ssast-test").override(
         {
             "objective": objective,
@@ -52,7 +52,7 @@ def short(objective: str, steps: int = 6) -> recipes.Recipe:
     )
 
 
-@pytest.mark.parametrize("objective", ["look", "supcon", "cross-entropy"])
+@pytest.mark.parametrize("objective", ["look", "cross-entropy"])
 def test_a_run_that_goes_on_ends_in_equal_bits(objective, sounds, tmp_path):
     clips = Clips.open(sounds)
     recipes.pretrain("ssast-test", clips, tmp_path / "whole", short(objective))
@@ -63,8 +63,8 @@ def test_a_run_that_goes_on_ends_in_equal_bits(objective, sounds, tmp_path):
         assert one.keys() == other.keys()
         assert all(torch.equal(value, other[key]) for key, value in one.items())
     if objective != "cross-entropy":
-        assert int(one["updates"]) == 6
-        assert int(one["memory.next"]) == 6 * 8 % 32
+        assert int(one["updates"]) == 5
+        assert int(one["memory.next"]) == 5 * 8 % 32
         assert not torch.equal(one["key_encoder.module.norm.weight"], one["encoder.norm.weight"])
 
 

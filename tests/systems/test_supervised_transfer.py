@@ -56,7 +56,7 @@ def test_the_loss_is_that_of_a_memory_kept_by_hand():
             votes = torch.tensor([s for s, _ in near]).div(0.1).exp()
             right = torch.tensor([y == label for _, y in near])
             expected -= float((votes[right].sum() / votes.sum()).log()) / len(query)
-        assert float(loss) == pytest.approx(expected, rel=1e-4)
+        assert loss.item() == pytest.approx(expected, rel=1e-4)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -153,19 +153,8 @@ def pretrain(
     task = task_of(clips, recipe.task)
     clips = clips.labelled(task).filter(lambda clip: clip.duration_s >= recipe.shortest_s)
     model, train, valid = _prepared(name, clips, task, recipe)
-    spec, crop_s = model.spec, _crop_s(model, recipe)
-    batches = Batches(
-        train,
-        recipe.batch,
-        crop_s,
-        spec.rate_hz,
-        seed=recipe.train.seed,
-        workers=recipe.workers,
-        draw=recipe.draw,
-        task=task,
-        classes=model.labels,
-    )
-    teach = Teach(spec, recipe)
+    batches = batches_of(train, task, model, recipe, recipe.workers)
+    teach = Teach(model.spec, recipe)
     measure = held_out(teach, valid, recipe, task, model)
     summary = Trainer(model, teach, batches, folder, recipe.train, measure, progress).run()
     hours = f"{clips.seconds / 3600:.1f} h"
@@ -183,6 +172,21 @@ def _prepared(name: str, clips: Clips, task: str, recipe: Recipe) -> tuple[Any, 
         encoder = encoder_of(name, recipe.train.seed)
         model = learner(encoder, tuple(clips.classes(task)), recipe)
     return model, train, valid
+
+
+def batches_of(clips: Clips, task: str, model: Any, recipe: Recipe, workers: int = 0) -> Batches:
+    """Batches to learn from."""
+    return Batches(
+        clips,
+        recipe.batch,
+        _crop_s(model, recipe),
+        model.spec.rate_hz,
+        seed=recipe.train.seed,
+        workers=workers,
+        draw=recipe.draw,
+        task=task,
+        classes=model.labels,
+    )
 
 
 def _crop_s(model: Any, recipe: Recipe) -> float:
@@ -222,7 +226,7 @@ def fit(
 ) -> dict[str, float]:
     """A short LOOK training of the demo encoder on the labels that most clips have.
 
-    The loss before is that of the untrained encoder with as full a memory of its own keys.
+    The loss before is that of the untrained encoder, with its own keys of the same first batches.
     """
     known = {task: count for task, count in clips.tasks().items() if len(clips.classes(task)) > 1}
     task = max(known, key=lambda name: (len(clips.classes(name)) <= 50, known[name], name))
@@ -244,16 +248,17 @@ FIT = "ssast-demo"
 
 
 def untrained(name: str, clips: Clips, recipe: Recipe) -> dict[str, float]:
-    """The held-out loss before any update, the memory full of keys of clips to learn from."""
+    """The held-out loss before any update, with as many keys of the clips to learn from."""
     clips = clips.labelled(recipe.task).filter(lambda clip: clip.duration_s >= recipe.shortest_s)
     model, train, valid = _prepared(name, clips, recipe.task, recipe)
     teach = Teach(model.spec, recipe)
     model.eval()
     if isinstance(model, LabelledMemory):
-        some = Clips(by_hash(train)[: recipe.model.memory])
-        args = (recipe.batch, _crop_s(model, recipe), model.spec.rate_hz)
-        for batch in Pass(some, *args, task=recipe.task, classes=model.labels):
+        batches, draw = batches_of(train, recipe.task, model, recipe), torch.Generator()
+        for k in range(min(recipe.train.steps, -(-recipe.model.memory // recipe.batch))):
+            batch = batches.batch(k)
             features, lengths = teach.heard(batch)
+            features = teach.altered(features, draw.manual_seed(k))
             model.remember(features, lengths, batch["targets"], numbers_of(batch["ids"]))
     with torch.no_grad():
         return held_out(teach, valid, recipe, recipe.task, model)(model)
