@@ -72,9 +72,9 @@ def test_the_own_older_key_is_left_out():
     model.eval()
     known = model.loss(features, None, targets, torch.arange(6))
     unknown = model.loss(features, None, targets, torch.arange(6) + 100)
-    assert float(unknown["loss"]) < 1e-6
-    assert float(unknown["accuracy"]) == 1
-    assert float(known["loss"]) > 0.1
+    assert unknown["loss"].item() < 1e-6
+    assert unknown["accuracy"].item() == 1
+    assert known["loss"].item() > 0.1
 
 
 def test_evaluation_changes_nothing():
@@ -114,7 +114,7 @@ def test_one_batch_is_learned(objective):
     losses = []
     for _ in range(80):
         parts = model.loss(features, None, targets, ids)
-        losses.append(float(parts["loss"]))
+        losses.append(parts["loss"].item())
         optimizer.zero_grad()
         parts["loss"].backward()
         optimizer.step()
