@@ -231,6 +231,7 @@ def fit(
     known = {task: count for task, count in clips.tasks().items() if len(clips.classes(task)) > 1}
     task = max(known, key=lambda name: (len(clips.classes(name)) <= 50, known[name], name))
     changes: dict[str, Any] = {"task": task, "train.eval_every": 20, "train.save_every": 5}
+    changes["train.log_every"] = 1
     if steps is not None:
         changes |= {"train.steps": steps, "train.warmup_steps": steps // 10}
     recipe = recipe_of(FIT).override(changes)

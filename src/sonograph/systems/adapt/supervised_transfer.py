@@ -77,7 +77,7 @@ class LabelledMemory(nn.Module, Embeds, Tagging):
     >>> from sonograph import registry
     >>> model = LabelledMemory(registry.build("ssast-test"), Config(labels=("low", "high")))
     >>> features, labels, ids = torch.randn(4, 128, 64), torch.tensor([0, 1, 0, 1]), torch.arange(4)
-    >>> float(model.loss(features, None, labels, ids)["loss"]) > 0
+    >>> model.loss(features, None, labels, ids)["loss"].item() > 0
     True
     >>> model.eval()(features).shape
     torch.Size([4, 2])
