@@ -121,11 +121,11 @@ class Shuffled:
             raise InputError("there are no labelled clips to train on")
         self.examples, self.batch, self.seed, self.first = examples, batch, seed, 0
 
-    def start_at(self, k: int) -> Iterable[dict[str, Tensor]]:
+    def start_at(self, k: int) -> Iterable[dict[str, Any]]:
         self.first = k
         return self
 
-    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+    def __iter__(self) -> Iterator[dict[str, Any]]:
         count, k = len(self.examples), self.first
         while True:
             places = range(k * self.batch, (k + 1) * self.batch)
@@ -135,6 +135,7 @@ class Shuffled:
                 "features": picked.features,
                 "lengths": picked.lengths,
                 "targets": picked.targets,
+                "ids": picked.ids,
             }
             k += 1
 

@@ -27,7 +27,10 @@ class Args:
     seed: int | None = None
     """Of weights, order, crops and masks."""
     objective: str | None = None
-    """What is learned, where the system has several: joint, discriminative, generative."""
+    """joint, discriminative or generative where the system has them; from labels, on any encoder:
+    look (k nearest neighbours), supcon or cross-entropy."""
+    task: str | None = None
+    """Which labels, for objectives that learn from labels, where clips have several."""
     stop_when_flat: float | None = None
     """Stop where the held-out loss (or what the recipe follows) has less than this left to gain;
     forty evaluations in all, unless the recipe has more. A falling learning rate moves the end."""
@@ -43,19 +46,29 @@ def run(args: Args) -> int:
     import sys
 
     from sonograph import registry
-    from sonograph.recipes import recipe_module
+    from sonograph.data.named import task_of
+    from sonograph.errors import InputError
+    from sonograph.recipes import FROM_LABELS, recipe_module
     from sonograph.train.plan import agree, fingerprint, warmup
     from sonograph.verbs import show
 
     preset = registry.preset(args.preset)
-    module = recipe_module(preset.system)
-    recipe = module.recipe_of(args.preset).override(changes(args))
+    module = recipe_module(FROM_LABELS.get(args.objective or "", preset.system))
+    recipe = module.recipe_of(args.preset)
+    if args.task is not None and not hasattr(recipe, "task"):
+        raise InputError(
+            "--task is for objectives that learn from labels: add --objective with one of "
+            f"{', '.join(FROM_LABELS)}"
+        )
+    recipe = recipe.override(changes(args))
     output = args.output or Path("runs") / args.preset
     recipe = recipe.override({"train.warmup_steps": warmup(output, recipe.train)})
     steps = recipe.train.steps
     if args.stop_when_flat is not None:
         recipe = recipe.override({"train.eval_every": often(recipe.train.eval_every, steps)})
     clips = _clips(args, preset.make().features.rate_hz)  # type: ignore[attr-defined]
+    if hasattr(recipe, "task"):
+        recipe = recipe.override(task=task_of(clips, recipe.task))
     print(
         f"{args.preset}, {steps} steps of {recipe.batch} clips, on {len(clips):,} clips, "
         f"{clips.seconds / 60:.0f} min, into {output}",
@@ -69,6 +82,7 @@ def run(args: Args) -> int:
             "batch": recipe.batch,
             "warmup_steps": recipe.train.warmup_steps,
             "clips": fingerprint(clips),
+            **({"task": recipe.task} if hasattr(recipe, "task") else {}),
         },
     )
     summary = module.pretrain(args.preset, clips, output, recipe, _line("training"))
@@ -98,6 +112,7 @@ def changes(args: Args) -> dict[str, Any]:
         "train.seed": args.seed,
         "objective": args.objective,
         "train.stop_when_flat": args.stop_when_flat,
+        "task": args.task,
     }
     found = {name: value for name, value in named.items() if value is not None}
     return {**found, **assignments(args.set)}
