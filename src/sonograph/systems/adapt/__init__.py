@@ -1,0 +1,1 @@
+"""Ways to bring a pre-trained model to a task of few labels."""
