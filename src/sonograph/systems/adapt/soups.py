@@ -405,7 +405,7 @@ ABOUT = About(
         "the first member's; the paper's models have neither.",
         "The scale that a learned soup finds for its logits is folded into the head, so that the "
         "soup is a plain model.",
-        "Batches of 32 clips for the learned soup, and 20 epochs in `sonograph soup`: the held-out "
+        "Batches of 32 clips for the learned soup, and 10 epochs in `sonograph soup`: the held-out "
         "sets here have tens to hundreds of clips, not 26,000.",
         "`sonograph soup` decides on one half of the held-out clips and measures on the other.",
     ),
