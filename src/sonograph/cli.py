@@ -23,6 +23,7 @@ VERBS = {
     "systems": "every published system of the house and how far it works",
     "train": "pre-train a model on sound, labelled or not",
     "adapt": "teach a pre-trained model your labels",
+    "methods": "the ways to adapt a model: what learns, and how much of it",
     "soup": "average several adapted runs into one better model",
     "evaluate": "measure a labelled model on clips it has not seen",
     "embed": "turn sounds into vectors",

@@ -1,1 +1,1 @@
-"""Ways to bring a pre-trained model to a task of few labels."""
+"""Ways to adapt a pre-trained model to a task: few labels, few trained numbers, little time."""
