@@ -23,10 +23,11 @@ from torch.nn.functional import cross_entropy
 from sonograph import weights
 from sonograph.config import Config
 from sonograph.errors import InputError
+from sonograph.nn.adaptation import merge
 from sonograph.nn.heads import Classifier
 from sonograph.progress import Progress, silent
 from sonograph.systems.adapt import soups
-from sonograph.train.finetune import Examples
+from sonograph.train.finetune import Examples, mergeable
 
 Recipe = Literal["greedy", "uniform", "learned", "interpolate"]
 BARRIER = 0.02  # Frankle et al. 2020: a rise of the error below it still counts as one basin
@@ -57,6 +58,10 @@ class Run:
         return tuple(self.described["labels"])
 
     @property
+    def answer(self) -> str:
+        return str(self.described.get("answer", "one"))
+
+    @property
     def base(self) -> str:
         """What it was tuned from, as far as its card says; an untrained start has a seed."""
         start = str(self.card.get("from", ""))
@@ -69,17 +74,28 @@ class Run:
 
 
 def read_run(folder: str | os.PathLike[str]) -> Run:
-    """The run of a folder. Raises InputError for what is no model with labels."""
+    """The run of a folder; of one stored apart from its base, the two together as plain weights.
+
+    Raises InputError for what has no labels, or whose additions cannot become plain weights.
+    """
     folder = Path(folder)
     described = weights.read_json(folder / weights.CONFIG).get("model")
     card = weights.read_json(folder / weights.CARD) if (folder / weights.CARD).is_file() else {}
+    kind = described.get("kind") if isinstance(described, dict) else None
     state: soups.State
-    if isinstance(described, dict) and described.get("kind") == "classifier":
-        state = soups.StoredState(folder / weights.WEIGHTS)
-    else:  # what is stored apart from its base is put together first
+    if kind == "adapted":
         model: Any = weights.load(folder)
-        described, state, card = model.describe(), model.state_dict(), model.card
-    if described.get("kind") != "classifier":
+        if not mergeable(model):
+            raise InputError(
+                f"{folder} has layers beside the model's own that cannot be averaged into it: make "
+                "soups of runs of --method full, linear, lora and others that merge"
+            )
+        model = merge(model)
+        described, state = model.describe(), model.state_dict()
+    elif kind == "classifier":
+        assert isinstance(described, dict)
+        state = soups.StoredState(folder / weights.WEIGHTS)
+    else:
         raise InputError(
             f"{folder} has no labels: make soups of what `sonograph adapt` leaves in a run folder"
         )
@@ -96,10 +112,15 @@ def require_one_start(runs: Sequence[Run], recipe: Recipe) -> None:
             "or --recipe greedy"
         )
     first, folders = runs[0], [os.path.realpath(run.name) for run in runs]
+    if first.answer != "one":
+        raise InputError(
+            f"{first.name} answers with several labels at once: soups are judged by accuracy, so "
+            "give runs that answer with one"
+        )
     for number, run in enumerate(runs[1:], start=1):
         if folders[number] in folders[:number]:
             raise InputError(f"{run.name} is given twice: name each run once")
-        if run.labels != first.labels or run.described["answer"] != first.described["answer"]:
+        if run.labels != first.labels or run.answer != first.answer:
             strange = sorted(set(run.labels) ^ set(first.labels)) or ["another order"]
             raise InputError(
                 f"{run.name} has other labels than {first.name} ({strange[0]}): a soup is made of "
