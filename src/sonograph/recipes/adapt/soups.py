@@ -129,6 +129,7 @@ def fit(
         raise InputError("no clip has a label to teach: give labelled clips")
     task = max(known, key=lambda name: (name == INSTRUMENT.task, known[name], name))
     train, held = clips.folds(task, 5)[0]
+    held = held.filter(lambda clip: clip.labels[task] in train.classes(task))
     encoder: Any = encoder_of(weights.load("ssast-mini"))
     frames = min(96, frames_of(clips.labelled(task), encoder))
     learn = examples_of(train, task, encoder.spec, frames)
