@@ -28,6 +28,7 @@ VERBS = {
     "evaluate": "measure a labelled model on clips it has not seen",
     "embed": "turn sounds into vectors",
     "tag": "say what is heard in a sound",
+    "spectrum": "how the vectors of models spread over a set: singular values and their entropy",
     "search": "find the sounds of a folder that are like a sound",
     "claim": "measure what a paper claims, here and now",
     "bench": "speed and memory beside the best-known peers",

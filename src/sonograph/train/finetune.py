@@ -214,9 +214,11 @@ def finetune(
     )
     learner: nn.Module = model
     source = train
-    teach: Objective = Teach(config, methods)
+    teach: Objective = Teach(config)
     if all(one.changes == "head" for one in methods):  # what is frozen answers the same every time
-        learner, source, teach = Head(model), pooled(model, train), TeachHead(methods)
+        learner, source, teach = Head(model), _vectors(model, train, methods, config), teach_head
+    for one in methods:
+        teach = one.objective(teach)
     batches = Shuffled(source, config.batch, config.train.seed)
     for stage in range(max(one.stages() for one in methods)):
         for one in methods if stage else ():
@@ -256,6 +258,20 @@ def mergeable(model: nn.Module) -> bool:
     return all(type(part).merged is not Inserted.merged for part in parts)
 
 
+def _vectors(
+    model: Classifier, train: Examples, methods: Sequence[Method], config: Finetune
+) -> Examples:
+    """The vectors that a head learns from; with a disturbed second view where one is wanted."""
+    plain = pooled(model, train)
+    if all(one.views == 1 for one in methods):
+        return plain
+    generator = torch.Generator().manual_seed(config.train.seed)
+    disturb = Teach(config).disturbed
+    parts = [disturb(part, generator) for part in train.features.split(16)]
+    other = pooled(model, dataclasses.replace(train, features=torch.cat(parts)))
+    return dataclasses.replace(plain, features=torch.stack([plain.features, other.features], 1))
+
+
 class Head(nn.Module):
     """The head of a classifier alone, on vectors that its encoder made before."""
 
@@ -280,43 +296,42 @@ def pooled(model: Classifier, examples: Examples, batch: int = 64) -> Examples:
     return dataclasses.replace(examples, features=torch.cat(vectors))
 
 
-class TeachHead:
-    """Cross-entropy of a head on vectors, and what the methods add to it."""
-
-    def __init__(self, methods: Sequence[Method]):
-        self.methods = tuple(methods)
-
-    def __call__(
-        self, model: nn.Module, batch: Mapping[str, Tensor], generator: torch.Generator
-    ) -> dict[str, Tensor]:
-        logits = model(batch["features"])
-        return _parts(logits, model, batch, self.methods)
+def teach_head(
+    model: nn.Module, batch: Mapping[str, Tensor], generator: torch.Generator
+) -> dict[str, Tensor]:
+    """Cross-entropy of a head on vectors (n, d), or on several views of each (n, views, d)."""
+    vectors, targets = batch["features"], batch["targets"]
+    if vectors.ndim == 3:
+        targets = targets.repeat(vectors.shape[1])
+        vectors = vectors.transpose(0, 1).flatten(0, 1)
+    return _answers(model(vectors), targets)
 
 
 class Teach:
     """Cross-entropy on features, with a random offset and a shift in time as SSAST adds them."""
 
-    def __init__(self, config: Finetune, methods: Sequence[Method] = ()):
-        self.noise, self.roll, self.methods = config.noise, config.roll_frames, tuple(methods)
+    def __init__(self, config: Finetune):
+        self.noise, self.roll = config.noise, config.roll_frames
 
     def __call__(
         self, model: nn.Module, batch: Mapping[str, Tensor], generator: torch.Generator
     ) -> dict[str, Tensor]:
-        features = batch["features"]
+        features = self.disturbed(batch["features"], generator)
+        return _answers(model(features, batch["lengths"]), batch["targets"])
+
+    def disturbed(
+        self, features: Float[Tensor, "b bins frames"], generator: torch.Generator
+    ) -> Float[Tensor, "b bins frames"]:
+        """One offset a clip, one shift a batch."""
         if self.noise:
             offset = torch.randn(len(features), 1, 1, generator=generator) * self.noise
             features = features + offset.to(features)
         if self.roll:
             shift = int(torch.randint(-self.roll, self.roll + 1, (), generator=generator))
             features = features.roll(shift, dims=2)
-        logits = model(features, batch["lengths"])
-        return _parts(logits, model, {**batch, "features": features}, self.methods)
+        return features
 
 
-def _parts(
-    logits: Tensor, model: nn.Module, batch: Mapping[str, Tensor], methods: Sequence[Method]
-) -> dict[str, Tensor]:
-    loss = cross_entropy(logits.float(), batch["targets"])
-    right = (logits.argmax(1) == batch["targets"]).float().mean()
-    terms = {name: term for one in methods for name, term in one.penalties(model, batch).items()}
-    return {"loss": sum(terms.values(), loss), "accuracy": right, **terms}
+def _answers(logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    right = (logits.argmax(1) == targets).float().mean()
+    return {"loss": cross_entropy(logits.float(), targets), "accuracy": right}
