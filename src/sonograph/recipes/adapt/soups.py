@@ -130,7 +130,7 @@ def fit(
     task = max(known, key=lambda name: (name == INSTRUMENT.task, known[name], name))
     train, held = clips.folds(task, 5)[0]
     held = held.filter(lambda clip: clip.labels[task] in train.classes(task))
-    encoder: Any = encoder_of(weights.load("ssast-mini"))
+    encoder: Any = encoder_of(weights.load("ast-mini"))
     frames = min(96, frames_of(clips.labelled(task), encoder))
     learn = examples_of(train, task, encoder.spec, frames)
     choose = examples_of(held, task, encoder.spec, frames, learn.classes)
@@ -140,7 +140,7 @@ def fit(
     places, rates = [], []
     for number in range(3):
         place, config = folder / f"member{number}", member_config(0, number, updates, 8)
-        card = {"from": "ssast-mini", "task": task}
+        card = {"from": "ast-mini", "task": task}
         rates.append(teach(start, learn, place, config, card, progress).clips_per_s)
         places.append(place)
     made = brew([read_run(place) for place in places], FIT, choose)
@@ -238,7 +238,7 @@ class Scale(Config):
 SCALES = {
     "cpu": Scale(
         "ast-mini",
-        (Asked("tone", 48, 40), Asked("effect", 64, 30), Asked("instrument", 64, 30)),
+        (Asked("tone", 32, 40), Asked("effect", 64, 24), Asked("instrument", 64, 24)),
         members=8,
         strangers=2,
     ),
