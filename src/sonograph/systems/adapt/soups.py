@@ -379,7 +379,8 @@ ABOUT = About(
     summary="Averages the weights of several fine-tuned runs into one model that is better.",
     use=(
         "Several runs of one model on one task lie about, of other learning rates, seeds or "
-        "augmentation: `sonograph soup runs/* ...` makes one model of them, no dearer to run.",
+        "augmentation: `sonograph soup runs/* ...` makes one model of them, no dearer to run. Runs "
+        "of LoRA and of other methods that merge are merged first.",
         "The sound will differ from what was learned from: interpolation with the start "
         "(`--recipe interpolate`) gives some of its breadth back.",
         "An ensemble is too slow: its table shows how near one averaged model comes.",
