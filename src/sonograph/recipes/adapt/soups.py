@@ -238,7 +238,7 @@ class Scale(Config):
 SCALES = {
     "cpu": Scale(
         "ast-mini",
-        (Asked("tone", 32, 40), Asked("effect", 64, 24), Asked("instrument", 64, 24)),
+        (Asked("tone", 32, 40), Asked("effect", 64, 30)),
         members=8,
         strangers=2,
     ),
