@@ -134,8 +134,8 @@ def fit(
     frames = min(96, frames_of(clips.labelled(task), encoder))
     learn = examples_of(train, task, encoder.spec, frames)
     choose = examples_of(held, task, encoder.spec, frames, learn.classes)
-    finetune(encoder, learn, None, folder / "start", probe_config(100, 0))
-    start: Any = weights.load_folder(folder / "start")
+    finetune(encoder, learn, None, folder / "untaught", probe_config(100, 0))
+    start: Any = weights.load_folder(folder / "untaught")
     before = loss(logits_of(start, choose), choose)
     places, rates = [], []
     for number in range(3):
@@ -165,11 +165,14 @@ def telephone(samples: np.ndarray, rate_hz: int, clip: Clip) -> np.ndarray:
     return mix.fit(np.pad(heard, (0, max(0, len(samples) - len(heard)))), len(samples))
 
 
+SURROUNDINGS = "minetest"  # the corpus that is mixed in
+
+
 class Surroundings:
     """Another recording below the sound, at 10 dB, in a loop."""
 
     def __init__(self, clips: Clips, rate_hz: int):
-        others = clips.filter(lambda clip: clip.source == "minetest" and clip.duration_s > 2)
+        others = clips.filter(lambda clip: clip.source == SURROUNDINGS and clip.duration_s > 2)
         if not len(others):
             raise InputError("no surroundings to mix in: run `sonograph data get minetest`")
         self.sounds = [clip.read(rate_hz) for clip in others]
@@ -419,7 +422,9 @@ def claim(
             control.append({**about, "arms": arms, **more})
     seconds = spent(folder, time.perf_counter() - began)
     details = {"scale": plan.to_dict(), "runs": rows, "different starts": control}
-    found = _records(rows, control, plan, details, data_of(clips))
+    used = {name for one in plan.tasks for name in QUESTIONS[one.name].corpora} | {SURROUNDINGS}
+    heard = clips.filter(lambda clip: clip.source in used)
+    found = _records(rows, control, plan, details, data_of(heard))
     end = "-gpu" if scale == "gpu" else ""
     return [(name + end, stamped(record, seconds)) for name, record in found]
 

@@ -389,6 +389,8 @@ ABOUT = About(
         "Runs from different starts, or with learning rates that leave the basin: the mean of two "
         "good models is then no model. The table shows the barrier and warns.",
         "There are no held-out clips to decide on: of a few dozen, the choice is partly luck.",
+        "Learning rates lie far apart and runs are short: measured here, with a span of twenty, "
+        "the greedy recipe mostly kept the best run alone (docs/claims.md).",
     ),
     paper="Mitchell Wortsman, Gabriel Ilharco, Samir Yitzhak Gadre and others, ICML 2022",
     figures=(
