@@ -13,7 +13,7 @@ from sonograph.nn.momentum import MomentumCopy
 
 
 def test_the_memory_is_a_queue():
-    memory, kept = Memory(10, 3), deque(maxlen=10)
+    memory, kept = Memory(10, 3), deque[tuple](maxlen=10)
     draw = torch.Generator().manual_seed(0)
     for number, count in enumerate((4, 4, 7, 1, 25, 3, 10)):
         keys = torch.randn(count, 3, generator=draw)

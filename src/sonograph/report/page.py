@@ -47,8 +47,12 @@ def write_report(path: str | os.PathLike[str], report: Report) -> Path:
 
     Raises InputError where the folder cannot be written to, and where Pillow is missing.
     """
+    return write_page(path, page(report))
+
+
+def write_page(path: str | os.PathLike[str], text: Markup) -> Path:
+    """Write a document whole or not at all. Raises InputError where the folder cannot be used."""
     path = Path(path)
-    text = page(report)
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,7 +68,31 @@ def write_report(path: str | os.PathLike[str], report: Report) -> Path:
 
 
 def page(report: Report) -> Markup:
-    """The whole document. Its content policy forbids every request and every script but its own."""
+    """The whole document of a report."""
+    sections = [
+        ("sounds", "Listen and look", _examples(report.examples)),
+        ("results", "How well it learned", _tasks(report.tasks)),
+        ("map", "The map of sounds", _map(report.embedding_map)),
+        ("training", "How it learned", _training(report.pretraining, report.adaptation)),
+        ("cost", "Time and memory", _costs(report.costs)),
+        ("next", "Use it", commands_list(report.next_steps)),
+        ("data", "The data and its licences", _licences(report.licences)),
+    ]
+    masthead, limits = _masthead(report), limits_section(report.limits)
+    return document(report.title, masthead, sections, limits, report.made)
+
+
+def document(
+    title: str,
+    masthead: Markup,
+    sections: Sequence[tuple[str, str, Markup]],
+    last: Markup,
+    made: str,
+) -> Markup:
+    """A page of sections (anchor, title, body), those without a body left out.
+
+    Its content policy forbids every request and every script but its own.
+    """
     style = (HERE / "style.css").read_text(encoding="utf-8")
     script = (HERE / "script.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
@@ -72,25 +100,16 @@ def page(report: Report) -> Markup:
         "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; "
         f"script-src 'sha256-{digest}'"
     )
-    sections = [
-        ("sounds", "Listen and look", _examples(report.examples)),
-        ("results", "How well it learned", _tasks(report.tasks)),
-        ("map", "The map of sounds", _map(report.embedding_map)),
-        ("training", "How it learned", _training(report.pretraining, report.adaptation)),
-        ("cost", "Time and memory", _costs(report.costs)),
-        ("next", "Use it", _next(report.next_steps)),
-        ("data", "The data and its licences", _licences(report.licences)),
-    ]
-    kept = [(name, title, body) for name, title, body in sections if body]
-    links = [tag("a", {"href": f"#{name}"}, title) for name, title, _ in kept]
+    kept = [(name, heading, body) for name, heading, body in sections if body]
+    links = [tag("a", {"href": f"#{name}"}, heading) for name, heading, _ in kept]
     blocks = [
         tag(
             "section",
             {"id": name, "aria-labelledby": f"{name}-title"},
-            tag("h2", {"id": f"{name}-title"}, title),
+            tag("h2", {"id": f"{name}-title"}, heading),
             body,
         )
-        for name, title, body in kept
+        for name, heading, body in kept
     ]
     head = tag(
         "head",
@@ -99,7 +118,7 @@ def page(report: Report) -> Markup:
         tag("meta", {"http-equiv": "Content-Security-Policy", "content": policy}),
         tag("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}),
         tag("meta", {"name": "color-scheme", "content": "light dark"}),
-        tag("title", None, report.title),
+        tag("title", None, title),
         tag("style", None, Markup(style)),
     )
     body = tag(
@@ -107,10 +126,10 @@ def page(report: Report) -> Markup:
         None,
         tag("a", {"class": "skip", "href": "#main"}, "To the content"),
         shape_defs(),
-        _masthead(report),
+        masthead,
         tag("nav", {"aria-label": "Contents"}, *links) if len(links) > 1 else "",
-        tag("main", {"id": "main"}, *blocks, _limits(report.limits)),
-        tag("footer", None, tag("p", None, report.made)),
+        tag("main", {"id": "main"}, *blocks, last),
+        tag("footer", None, tag("p", None, made)),
         tag("script", None, Markup(script)),
     )
     return Markup("<!doctype html>\n" + tag("html", {"lang": "en"}, head, body) + "\n")
@@ -346,8 +365,8 @@ def _map(map_: EmbeddingMap | None) -> Markup:
 
 
 def _training(pretraining: Curves | None, adaptation: Sequence[Curves]) -> Markup:
-    first = _curves(pretraining) if pretraining else Markup()
-    rest = [block for curves in adaptation if (block := _curves(curves))]
+    first = curves_block(pretraining) if pretraining else Markup()
+    rest = [block for curves in adaptation if (block := curves_block(curves))]
     blocks = [first, tag("div", {"class": "abreast"}, *rest) if rest else ""]
     if not any(blocks):
         return Markup()
@@ -359,7 +378,7 @@ def _training(pretraining: Curves | None, adaptation: Sequence[Curves]) -> Marku
     return join(tag("p", {"class": "intro"}, intro), *blocks)
 
 
-def _curves(curves: Curves) -> Markup:
+def curves_block(curves: Curves) -> Markup:
     if not curves.series or not len(curves.steps):
         return Markup()
     words = join(
@@ -384,7 +403,7 @@ def _costs(costs: Costs | None) -> Markup:
     return join(tag("dl", {"class": "facts"}, *parts), bar)
 
 
-def _next(commands: Sequence[Command]) -> Markup:
+def commands_list(commands: Sequence[Command]) -> Markup:
     if not commands:
         return Markup()
     items = [
@@ -423,7 +442,7 @@ def _licences(licences: Sequence[Licence]) -> Markup:
     return tag("div", scroll, tag("table", {"class": "plain"}, head, *rows))
 
 
-def _limits(limits: Sequence[str]) -> Markup:
+def limits_section(limits: Sequence[str]) -> Markup:
     if not limits:
         return Markup()
     return tag(

@@ -19,7 +19,10 @@ class Args:
     task: str = ""
     """Which labels, where clips have several (`sonograph data show` lists them)."""
     method: str = "full"
-    """What learns (`sonograph methods` lists them); several are joined by +, as in lora+norms."""
+    """What learns (`sonograph methods` lists them); several are joined by +, as in lora+norms.
+    auto tries several, drops the hopeless early, and says why it chose what it chose."""
+    minutes: float = 8.0
+    """How long --method auto may take."""
     set: tuple[str, ...] = ()
     """Settings of the method, as FIELD=VALUE: --set rank=4 where=attention.*"""
     budget: str = ""
@@ -64,6 +67,8 @@ def run(args: Args) -> int:
     task = task_of(everything, args.task)
     train, test = held_out(everything, task, args.hold_out)
     encoder, name, origin, base = _encoder(args.model, args.seed)
+    if args.method == "auto":
+        return _auto(args, everything, task, train, test, encoder, name, origin, base)
     config = _config(
         Finetune(method=args.method, settings=assignments(args.set), budget=args.budget), args
     )
@@ -140,6 +145,78 @@ def run(args: Args) -> int:
         f"{result.trained_parameters:,} of {result.total_parameters:,} weights learned in "
         f"{result.seconds:.0f} s"
     )
+    print(f"{output}: try `sonograph tag FILE --model {output}`")
+    return 0
+
+
+def _auto(
+    args: Args,
+    everything: Any,
+    task: str,
+    train: Any,
+    test: Any,
+    encoder: Any,
+    name: str,
+    origin: str,
+    base: str | None,
+) -> int:
+    """Try several methods, leave the best model and a page that explains the choice."""
+    from sonograph.errors import InputError
+    from sonograph.metrics.intervals import proportion_interval
+    from sonograph.progress import Line
+    from sonograph.report.choice import choice_page
+    from sonograph.train.auto import Search, search
+    from sonograph.train.finetune import examples_of, frames_of
+    from sonograph.train.plan import agree, fingerprint
+    from sonograph.verbs import show
+
+    chosen = {"--set": args.set, "--budget": args.budget, "--steps": args.steps, "--lr": args.lr}
+    if given := [option for option, value in chosen.items() if value]:
+        raise InputError(f"{given[0]} is of one method: --method auto has its own")
+    output = args.output or Path("runs") / f"{name}-{task}-auto"
+    config = Search(minutes=args.minutes, seed=args.seed, batch=args.batch or Search.batch)
+    plan = {"from": args.model, "task": task, "method": "auto", "search": config.to_dict()}
+    agree(output, {**plan, "learn": fingerprint(train), "held out": fingerprint(test)})
+    frames = frames_of(everything.labelled(task), encoder)
+    learn = examples_of(train, task, encoder.spec, frames, progress=Line("reading"))
+    check = examples_of(test, task, encoder.spec, frames, learn.classes) if len(test) else None
+    row = {one: number for number, one in enumerate(learn.ids)}
+    folds = [
+        ([row[clip.id] for clip in taught], [row[clip.id] for clip in held])
+        for taught, held in train.folds(task, config.folds + 1)
+    ]
+    found = search(encoder, learn, folds, check, output, config, None if args.merge else base, Line)
+    page = choice_page(found, f"{origin}, taught {task}", output / "report.html")
+    told: dict[str, Any] = {"folder": str(output), "from": origin, "task": task, **found.to_json()}
+    told["report"] = str(page)
+    if found.measured is not None:
+        right = int(found.measured.confusion.diagonal().sum())
+        accuracy = proportion_interval(right, len(test))
+        told |= {"accuracy": accuracy.mean, "accuracy_interval": [accuracy.low, accuracy.high]}
+    if args.json:
+        show.as_json(told)
+        return 0
+    show.table(
+        ["method", "trained", "first round", "cross-validated", "what became of it"],
+        [
+            [
+                one.method,
+                f"{one.trained:,}",
+                "" if one.first is None else f"{one.first:.1%}",
+                f"{one.accuracy:.1%}" if one.folds else "",
+                one.dropped or ("kept" if one.method in found.kept else "finalist"),
+            ]
+            for one in found.candidates
+        ],
+    )
+    for sentence in found.why:
+        print(sentence)
+    if found.measured is not None:
+        print(
+            f"accuracy {accuracy.mean:.1%} (95 % interval {accuracy.low:.1%} to "
+            f"{accuracy.high:.1%}) on {len(test)} clips that had no say"
+        )
+    print(f"{found.seconds:.0f} s; {page} explains the choice")
     print(f"{output}: try `sonograph tag FILE --model {output}`")
     return 0
 

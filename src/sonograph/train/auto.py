@@ -1,0 +1,412 @@
+"""Which way of adapting fits these labels: tried, forecast, dropped early, averaged, explained.
+
+    found = search(encoder, examples, folds, test, "runs/mine", Search(minutes=8))
+
+Few candidates begin on the first fold. What their learning curves forecast, or where nothing can
+be forecast how far they lie behind, decides who goes on; the best of them are cross-validated over
+the other folds. The last fold teaches nothing: it decides what goes into the soup of the finished
+models. Started again on the same folder the search goes on with the plan that it began with.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from sonograph import weights
+from sonograph.config import Config
+from sonograph.errors import InputError
+from sonograph.metrics.intervals import Interval, proportion_interval
+from sonograph.nn.adaptation import merge
+from sonograph.progress import Progress, silent
+from sonograph.systems.study.learning_curves import forecast
+from sonograph.train.adapt import cost, methods_of
+from sonograph.train.finetune import (
+    Examples,
+    Finetune,
+    Measured,
+    finetune,
+    measure,
+    mergeable,
+)
+from sonograph.train.log import read_log
+from sonograph.train.soup import Brewing, brew, read_run
+
+LOOKS = 12  # at the held-out clips, over the first round: enough for a forecast
+FEWEST, MOST = 40, 600  # updates of one training
+SHARE = 0.85  # of the time that is planned for; the rest is for reading and measuring
+HEAD_UPDATES = 5  # times as many, where only the head learns: they cost next to nothing
+PLAN, REPORT = "search.json", "report.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Search(Config):
+    """What is tried, and for how long."""
+
+    minutes: float = 8.0
+    methods: tuple[str, ...] = ("linear", "nmtune", "lora", "svfit", "adapter", "full")
+    finalists: int = 3
+    folds: int = 3  # of the cross-validation; one more decides about the soup
+    batch: int = 16
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """One method, and what became of it."""
+
+    method: str
+    trained: int = 0  # numbers, the head apart
+    seconds: float = 0.0  # of one update
+    first: float | None = None  # accuracy after the first round, on the first fold
+    curve: tuple[tuple[float, float], ...] = ()  # (updates, accuracy) of the first round
+    forecast: tuple[float, float, float] | None = None  # mean, low, high at the end of training
+    folds: tuple[float, ...] = ()  # accuracy of each fold, of finalists
+    dropped: str = ""  # why it went no further
+
+    @property
+    def accuracy(self) -> float:
+        """Cross-validated; of what was dropped, that of the first round."""
+        return float(np.mean(self.folds)) if self.folds else (self.first or 0.0)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Found:
+    """What a search came to. `kept` says what the model is made of, `why` in words."""
+
+    model: Any
+    candidates: tuple[Candidate, ...]
+    kept: tuple[str, ...]
+    why: tuple[str, ...]
+    chosen: float  # accuracy on the clips that decided
+    measured: Measured | None  # on clips that decided nothing
+    updates: int
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        told = {name: getattr(self, name) for name in ("kept", "why", "chosen", "updates")}
+        return {
+            **told,
+            "seconds": self.seconds,
+            "accuracy": None if self.measured is None else self.measured.accuracy,
+            "candidates": [dataclasses.asdict(one) for one in self.candidates],
+        }
+
+
+def search(
+    encoder: Any,
+    examples: Examples,
+    folds: Sequence[tuple[list[int], list[int]]],
+    test: Examples | None,
+    folder: str | Path,
+    config: Search,
+    base: str | None = None,
+    progress: Callable[[str], Progress] = lambda title: silent,
+) -> Found:
+    """Choose among `config.methods` and leave the best model in `folder`.
+
+    folds: `config.folds` + 1 pairs of (rows to learn, rows to measure); the last one decides about
+    the soup. test: takes no part in any choice. base: see `finetune`. Raises InputError where the
+    labels are too few for that many folds.
+    """
+    began, folder = time.perf_counter(), Path(folder)
+    if len(folds) != config.folds + 1 or any(not (learn and held) for learn, held in folds):
+        raise InputError(
+            f"{len(examples)} labelled clips do not make {config.folds + 1} folds of recordings of "
+            "their own: give more, or choose a method yourself"
+        )
+    run = _Runs(encoder, examples, folder, config)
+    candidates, updates = _planned(run, config, progress)
+    whole = list(candidates)
+    going = [c for c in candidates if not c.dropped]
+    tell = progress("first round")
+    for number, one in enumerate(going):
+        answered, curve = run(one, folds[0], 0, updates // 3, updates)
+        going[number] = dataclasses.replace(
+            one,
+            first=answered.accuracy,
+            curve=tuple(curve),
+            forecast=_forecast(curve, updates),
+        )
+        tell(number + 1, len(going), one.method)
+    going = drop_hopeless(going, len(folds[0][1]), config.finalists)
+    tell, finalists = progress("cross-validation"), [c for c in going if not c.dropped]
+    for number, one in enumerate(finalists):
+        accuracies = [
+            run(one, fold, k, updates, updates)[0].accuracy
+            for k, fold in enumerate(folds[: config.folds])
+        ]
+        finalists[number] = dataclasses.replace(one, folds=tuple(accuracies))
+        tell(number + 1, len(finalists), one.method)
+    known = {c.method: c for c in (*going, *finalists)}
+    whole = [known.get(c.method, c) for c in whole]
+    finalists.sort(key=lambda one: -one.accuracy)
+    kept, why, chosen = _finish(run, finalists, folds[-1], updates, base, progress)
+    model = weights.load_folder(folder)
+    measured = None if test is None or not len(test) else measure(model, test)
+    found = Found(
+        model,
+        tuple(whole),
+        kept,
+        tuple(why),
+        chosen,
+        measured,
+        updates,
+        time.perf_counter() - began,
+    )
+    weights.write_json(folder / REPORT, found.to_json())
+    return found
+
+
+class _Runs:
+    """Trainings of candidates in folders of their own, each begun from the same encoder."""
+
+    def __init__(self, encoder: Any, examples: Examples, folder: Path, config: Search):
+        self.encoder, self.examples = encoder, examples
+        self.folder, self.config = folder / "tried", config
+
+    def __call__(
+        self,
+        one: Candidate,
+        fold: tuple[list[int], list[int]],
+        k: int,
+        updates: int,
+        all_updates: int,
+    ) -> tuple[Measured, list[tuple[float, float]]]:
+        """(what it answered for the fold, its curve of (updates, accuracy)); goes on if begun.
+
+        At a constant rate, so that the longer training goes on from the shorter one.
+        """
+        learn, held = (self.examples.take(rows) for rows in fold)
+        times = HEAD_UPDATES if _head_only(one.method) else 1
+        plan = self.plan(one.method, updates * times).override(
+            {
+                "train.schedule": "constant",
+                "train.warmup_steps": all_updates * times // 20,
+                "train.eval_every": max(1, all_updates * times // 3 // LOOKS),
+            }
+        )
+        place = self.folder / f"{one.method}-fold{k}"
+        done = finetune(copy.deepcopy(self.encoder), learn, held, place, plan)
+        lines = read_log(place / "training" / "log.jsonl")
+        curve = [
+            (line["step"] / times, line["accuracy"]) for line in lines if line["kind"] == "valid"
+        ]
+        assert done.measured is not None
+        return done.measured, curve
+
+    def plan(self, method: str, updates: int) -> Finetune:
+        """A method at its own learning rate."""
+        return Finetune(method=method, batch=self.config.batch).override(
+            {
+                "train.steps": updates,
+                "train.lr": min(one.lr for one in methods_of(method)),
+                "train.warmup_steps": updates // 10,
+                "train.seed": self.config.seed,
+                "train.log_every": max(1, updates // 10),
+            }
+        )
+
+
+def _head_only(method: str) -> bool:
+    return all(one.changes == "head" for one in methods_of(method))
+
+
+def _planned(
+    run: _Runs, config: Search, progress: Callable[[str], Progress]
+) -> tuple[list[Candidate], int]:
+    """The candidates that fit the encoder, what an update costs, and how many fit the time."""
+    path = run.folder.parent / PLAN
+    if path.is_file():
+        kept = weights.read_json(path)
+        if kept["config"] != config.to_dict():
+            raise InputError(f"{path.parent} was begun with another plan: choose another folder")
+        return [Candidate(**one) for one in kept["candidates"]], kept["updates"]
+    tell, found = progress("timing"), []
+    for number, method in enumerate(config.methods):
+        one = Candidate(method)
+        try:
+            one = dataclasses.replace(one, trained=cost(run.encoder, methods_of(method)))
+            one = dataclasses.replace(one, seconds=_seconds(run, method))
+        except InputError as error:
+            one = dataclasses.replace(one, dropped=f"does not fit this model: {error}")
+        found.append(one)
+        tell(number + 1, len(config.methods), method)
+    costs = [c.seconds * (HEAD_UPDATES if _head_only(c.method) else 1) for c in found]
+    able = sorted(cost for one, cost in zip(found, costs) if not one.dropped)
+    if not able:
+        raise InputError(f"none of {', '.join(config.methods)} fits this model")
+    last = able[-config.finalists :]  # it may be the dearest that go on
+    # a third of a training each, then every fold but for that third, then a whole one at the end
+    an_update = sum(able) / 3 + sum(last) * (config.folds - 1 / 3 + 1)
+    updates = int(SHARE * config.minutes * 60 / an_update)
+    if updates < FEWEST:
+        needed = FEWEST * an_update / SHARE / 60
+        raise InputError(
+            f"{config.minutes:g} minutes are enough for {updates} updates of each training here: "
+            f"give --minutes {needed:.0f}, or choose a method yourself"
+        )
+    updates = min(updates, MOST)
+    weights.write_json(
+        path,
+        {
+            "config": config.to_dict(),
+            "updates": updates,
+            "candidates": [dataclasses.asdict(one) for one in found],
+        },
+    )
+    return found, updates
+
+
+def _seconds(run: _Runs, method: str, updates: int = 4) -> float:
+    """Of one update, measured; the vectors of a head's training are made once and not counted."""
+    import tempfile
+
+    rows = list(range(min(len(run.examples), 2 * run.config.batch)))
+    few = run.examples.take(rows)
+    with tempfile.TemporaryDirectory() as folder:
+        done = finetune(copy.deepcopy(run.encoder), few, None, folder, run.plan(method, updates))
+        lines = read_log(Path(folder) / "training" / "log.jsonl")
+    speeds = [line["clips_per_s"] for line in lines if line.get("clips_per_s")]
+    return run.config.batch / speeds[-1] if speeds else done.seconds / updates
+
+
+def _forecast(curve: list[tuple[float, float]], at: int) -> tuple[float, float, float] | None:
+    """What a learning curve says of the end of training; None where it says nothing."""
+    steps, accuracies = zip(*curve) if curve else ((), ())
+    try:
+        told = forecast(steps, accuracies, at=[at])
+    except InputError:
+        return None
+    return (told.mean[0], told.low[0], told.high[0]) if told.reached and told.low else None
+
+
+def drop_hopeless(going: Sequence[Candidate], clips: int, finalists: int) -> list[Candidate]:
+    """Say of each candidate after the first round why it goes no further, or nothing.
+
+    Hopeless is whose forecast for the end lies below what the leader has now, and, where nothing
+    can be forecast, who lies behind the leader by more than the chance of `clips` clips (Wilson's
+    95 % intervals apart). Of the others at most `finalists` go on.
+    """
+    leader = max(going, key=lambda one: one.first or 0.0)
+
+    def interval(one: Candidate) -> Interval:
+        return proportion_interval(round((one.first or 0.0) * clips), clips)
+
+    found = []
+    for one in going:
+        why = ""
+        if one is not leader and one.forecast and one.forecast[2] < (leader.first or 0.0):
+            why = (
+                f"forecast to end at {one.forecast[0]:.1%} (at most {one.forecast[2]:.1%}), below "
+                f"what {leader.method} has after a third of its training ({leader.first:.1%})"
+            )
+        elif one is not leader and interval(one).high < interval(leader).low:
+            why = (
+                f"at {one.first:.1%} after a third of its training, behind {leader.method} "
+                f"({leader.first:.1%}) by more than chance"
+            )
+        found.append(dataclasses.replace(one, dropped=why))
+    left = sorted((c for c in found if not c.dropped), key=lambda one: -(one.first or 0.0))
+    late = {one.method for one in left[finalists:]}
+    return [
+        dataclasses.replace(
+            one,
+            dropped=f"no time for more than {finalists}; {one.first:.1%} after the first round",
+        )
+        if one.method in late
+        else one
+        for one in found
+    ]
+
+
+def _finish(
+    run: _Runs,
+    finalists: Sequence[Candidate],
+    fold: tuple[list[int], list[int]],
+    updates: int,
+    base: str | None,
+    progress: Callable[[str], Progress],
+) -> tuple[tuple[str, ...], list[str], float]:
+    """Train the finalists to the end, soup those that merge, keep the best on the deciding fold."""
+    learn, choose = (run.examples.take(rows) for rows in fold)
+    tell, singles, pots = progress("finalists"), {}, []
+    for number, one in enumerate(finalists):
+        times = HEAD_UPDATES if _head_only(one.method) else 1
+        place = run.folder / f"{one.method}-final"
+        start = copy.deepcopy(run.encoder)
+        done = finetune(start, learn, choose, place, run.plan(one.method, updates * times))
+        assert done.measured is not None
+        singles[one.method] = done.measured.accuracy
+        if _plain(place):
+            pots.append(one.method)
+        tell(number + 1, len(finalists), one.method)
+    best = max(singles, key=lambda name: singles[name])
+    why = [
+        f"{best} is best alone on the {len(choose)} clips that decide: {singles[best]:.1%} "
+        f"({', '.join(f'{name} {value:.1%}' for name, value in singles.items() if name != best)})"
+        if len(singles) > 1
+        else f"{best} alone was left: {singles[best]:.1%} on the {len(choose)} clips that decide"
+    ]
+    if len(pots) > 1:
+        runs = [read_run(run.folder / f"{name}-final") for name in pots]
+        soup = brew(runs, Brewing("greedy"), choose, settling=learn)
+        inside = [name for name, row in zip(pots, soup.ingredients) if row.share > 0]
+        if len(inside) > 1 and soup.chosen["soup"] > singles[best]:
+            why.append(
+                f"the mean of the weights of {' and '.join(inside)} is better: "
+                f"{soup.chosen['soup']:.1%}"
+            )
+            _leave(run, soup.model, inside, soup.chosen["soup"])
+            return tuple(inside), why, soup.chosen["soup"]
+        why.append(f"no mean of {', '.join(pots)} is better than the best alone")
+    elif len(singles) > 1:
+        why.append("fewer than two finalists become plain weights, so nothing was averaged")
+    kept = run.plan(best, updates * (HEAD_UPDATES if _head_only(best) else 1))
+    methods = methods_of(best)
+    if base and all(one.changes != "encoder" for one in methods):
+        # once more from its own training, to leave the delta alone
+        place, start = run.folder / f"{best}-final", copy.deepcopy(run.encoder)
+        finetune(start, learn, None, place, kept, _card(run, [best], singles[best]), base=base)
+        _copied(place, run.folder.parent)
+        return (best,), why, singles[best]
+    model: Any = weights.load_folder(run.folder / f"{best}-final")
+    _leave(run, model, [best], singles[best])
+    return (best,), why, singles[best]
+
+
+def _plain(folder: Path) -> bool:
+    """Whether a run left plain weights, with the head that all of them begin with."""
+    return weights.read_json(folder / weights.CONFIG)["model"]["kind"] == "classifier"
+
+
+def _leave(run: _Runs, model: Any, kept: Sequence[str], chosen: float) -> None:
+    folder, card = run.folder.parent, _card(run, kept, chosen)
+    if getattr(model, "adaptation", ()) and not mergeable(model):
+        weights.save_adapted(folder, model, card)
+    else:
+        weights.save_folder(folder, cast(Any, merge(model)), card)
+
+
+def _card(run: _Runs, kept: Sequence[str], chosen: float) -> dict[str, Any]:
+    return {
+        "name": run.folder.parent.name,
+        "system": run.encoder.describe()["system"],
+        "method": "+".join(kept) if len(kept) == 1 else f"mean of {', '.join(kept)}",
+        "search": run.config.to_dict(),
+        "accuracy_where_chosen": chosen,
+    }
+
+
+def _copied(source: Path, target: Path) -> None:
+    from sonograph.outputs import write_whole
+
+    for name in (weights.DELTA, weights.PEFT, weights.CONFIG, weights.CARD):
+        if (source / name).is_file():
+            write_whole(target / name, (source / name).read_bytes())
