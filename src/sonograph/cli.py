@@ -23,6 +23,7 @@ VERBS = {
     "systems": "every published system of the house and how far it works",
     "train": "pre-train a model on sound, labelled or not",
     "adapt": "teach a pre-trained model your labels",
+    "methods": "the ways to adapt a model: what learns, and how much of it",
     "evaluate": "measure a labelled model on clips it has not seen",
     "embed": "turn sounds into vectors",
     "tag": "say what is heard in a sound",

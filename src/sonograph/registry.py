@@ -78,7 +78,20 @@ class About:
     checks: tuple[str, ...]  # test files that compare it with independent implementations
 
 
+@dataclass(frozen=True)
+class MethodPreset:
+    """One named way to adapt a model; `make` gives a `nn.adaptation.Method`."""
+
+    name: str
+    system: str
+    make: Callable[[], Any]
+    trained: int | None = None  # the published count of trained numbers on `on`, without the head
+    on: str = "ast-base"
+    note: str = ""
+
+
 _presets: dict[str, Preset] = {}
+_methods: dict[str, MethodPreset] = {}
 
 
 Make = TypeVar("Make", bound=Callable[[], Config])
@@ -96,6 +109,33 @@ def register(
         return make
 
     return keep
+
+
+def register_method(
+    name: str, system: str, trained: int | None = None, on: str = "ast-base", note: str = ""
+) -> Callable[[Make], Make]:
+    """Decorate a function that returns a way to adapt a model."""
+
+    def keep(make: Make) -> Make:
+        if name in _methods and _methods[name].make.__module__ != make.__module__:
+            raise ValueError(f"two methods are called {name!r}")
+        _methods[name] = MethodPreset(name, system, make, trained, on, note)
+        return make
+
+    return keep
+
+
+def methods() -> dict[str, MethodPreset]:
+    """Every way to adapt a model, by name."""
+    for entry in systems():
+        if entry.task == "adapt" and entry.built:
+            importlib.import_module(entry.module)
+    return _methods
+
+
+def method_name(method: Any) -> str:
+    """The name under which methods of this class are listed first."""
+    return next(name for name, one in methods().items() if type(one.make()) is type(method))
 
 
 def systems() -> tuple[System, ...]:

@@ -7,6 +7,7 @@ only; no code in a file is ever run.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "card.json"
+DELTA, PEFT = "adapter_model.safetensors", "adapter_config.json"  # as peft calls them
 BUNDLED = Path(__file__).parent / "bundled"
 BUNDLED_TAGGER = "panns-mini"  # what `sonograph tag` takes unless told
 
@@ -35,17 +37,20 @@ def bundled() -> dict[str, Path]:
     return {p.name: p for p in sorted(BUNDLED.iterdir()) if (p / CONFIG).is_file()}
 
 
-def load(name: str | os.PathLike[str], device: str = "cpu") -> nn.Module:
+def load(
+    name: str | os.PathLike[str], device: str = "cpu", base: nn.Module | None = None
+) -> nn.Module:
     """A trained model, ready to use: a bundled name, a model or run folder, a file, or a hub id.
 
-    A file may be a published checkpoint (.pth, .pt, .ckpt, .safetensors) of a system that is
-    built. Raises InputError where nothing fits, or where the file would run code.
+    base: of an adaptation, see `load_folder`. A file may be a published checkpoint (.pth, .pt,
+    .ckpt, .safetensors) of a system that is built. Raises InputError where nothing fits, or where
+    the file would run code.
     """
     text, path = os.fspath(name), Path(name)
     if text in bundled():
         return load_folder(bundled()[text], device)
     if path.is_dir():
-        return load_folder(path, device)
+        return load_folder(path, device, base)
     if path.is_file():
         return load_published(path, device)
     if re.fullmatch(r"[\w.-]+/[\w.-]+", text) and not path.parent.is_dir():
@@ -57,8 +62,15 @@ def load(name: str | os.PathLike[str], device: str = "cpu") -> nn.Module:
     )
 
 
-def load_folder(folder: str | os.PathLike[str], device: str = "cpu") -> nn.Module:
-    """The model of a folder, in evaluation mode; its card is `model.card`."""
+def load_folder(
+    folder: str | os.PathLike[str], device: str = "cpu", base: nn.Module | None = None
+) -> nn.Module:
+    """The model of a folder, in evaluation mode; its card is `model.card`.
+
+    base: the encoder that an adaptation belongs to, if it is at hand: its weights are shared, not
+    copied, so that many adaptations of one encoder cost little more than it alone. Otherwise the
+    one that the folder names is loaded.
+    """
     folder = Path(folder)
     described = read_json(folder / CONFIG)
     if described.get("format") != FORMAT:
@@ -67,19 +79,147 @@ def load_folder(folder: str | os.PathLike[str], device: str = "cpu") -> nn.Modul
             f"{FORMAT}: update sonograph"
         )
     try:
-        model: Any = build(described["model"])
+        adapted = described["model"].get("kind") == "adapted"
+        model: Any = (load_adapted if adapted else _plain)(folder, described["model"], base)
     except InputError as error:
         raise InputError(f"{folder / CONFIG}: {error}") from None
     except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
         raise InputError(
             f"{folder / CONFIG} does not describe a model ({type(error).__name__}: {error})"
         ) from None
-    state = read_tensors(folder / WEIGHTS)
-    load_state(model, state, str(folder / WEIGHTS))
     card_file = folder / CARD
     model.card = read_json(card_file) if card_file.is_file() else {}
     model.name = str(model.card.get("name", folder.name))
     return model.to(device).eval()
+
+
+def _plain(folder: Path, described: Mapping[str, Any], base: nn.Module | None) -> nn.Module:
+    model = build(described)
+    load_state(model, read_tensors(folder / WEIGHTS), str(folder / WEIGHTS))
+    return model
+
+
+def load_adapted(folder: Path, described: Mapping[str, Any], base: nn.Module | None) -> nn.Module:
+    """A classifier as its adaptation left it: on its base, or whole where the folder holds both."""
+    import torch
+
+    from sonograph.nn import adaptation
+    from sonograph.systems.adapt.ast_adapters.lora import from_peft
+    from sonograph.train.adapt import adapt
+
+    whole = described["base"] is None
+    methods = [registry_method(one) for one in described["methods"]]
+    if whole:
+        encoder: Any = build(described["encoder"])
+        for part in encoder.modules():  # nothing is decomposed that is about to be filled
+            for name, weight in part.named_parameters(recurse=False):
+                setattr(part, name, torch.nn.Parameter(weight.to("meta")))
+    else:
+        source: Any = base or _base_of(folder, described["base"]["name"])
+        if (found := adaptation.fingerprint(source)) != described["base"]["sha256"]:
+            raise InputError(
+                f"{folder} belongs to {described['base']['name']} with sha256 "
+                f"{described['base']['sha256'][:12]}, not to one with {found[:12]}"
+            )
+        encoder = adaptation.shared_copy(source)
+    model = _classifier(encoder, described)
+    learned = adapt(model, methods)
+    if whole:
+        state = read_tensors(folder / WEIGHTS)
+        if odd := sorted(model.state_dict().keys() ^ state.keys()):
+            raise InputError(f"{folder / WEIGHTS} does not fit: {', '.join(odd[:3])}")
+        model.load_state_dict(state, assign=True)
+        return learned
+    state = read_tensors(folder / DELTA)
+    if (folder / PEFT).is_file():
+        state = from_peft(model, state)
+    shared = {f"encoder.{name}" for name in adaptation.base_state(source)}
+    adaptation.own(model, sorted(set(state) & shared))
+    adaptation.load_delta(model, state, str(folder / DELTA))
+    return learned
+
+
+def registry_method(described: Mapping[str, Any]) -> Any:
+    """A way to adapt a model, as `describe_method` wrote it."""
+    from sonograph import registry
+
+    known = registry.methods()
+    if described["name"] not in known:
+        raise InputError(f"a method {described['name']!r} is not known: update sonograph")
+    return type(known[described["name"]].make()).from_dict(described["settings"])
+
+
+def _base_of(folder: Path, name: str) -> Any:
+    from sonograph.infer.embed import encoder_of
+
+    for place in (name, str(folder.parent / name)):
+        if place in bundled() or Path(place).exists():
+            return encoder_of(load(place))
+    raise InputError(
+        f"{folder} is an adaptation of {name}, which is neither bundled nor found from here: give "
+        "`base=`, or put it where it was"
+    )
+
+
+def _classifier(encoder: Any, described: Mapping[str, Any]) -> Any:
+    from sonograph.nn.heads import Classifier
+
+    answer = described.get("answer", "one")
+    return Classifier(encoder, described["labels"], described["pool"], answer=answer)
+
+
+@dataclasses.dataclass(frozen=True)
+class Base:
+    """An encoder that adaptations belong to: how to load it, and the SHA-256 of its weights."""
+
+    name: str
+    sha256: str
+
+
+def base_of(name: str, encoder: nn.Module) -> Base:
+    """The base that an encoder is, before it is adapted."""
+    from sonograph.nn.adaptation import fingerprint
+
+    return Base(name, fingerprint(encoder))
+
+
+def save_adapted(
+    folder: str | os.PathLike[str], model: Any, card: Mapping[str, Any], base: Base | None = None
+) -> Path:
+    """Write an adapted classifier.
+
+    base: what it was adapted from: only what was learned is kept, in peft's layout where LoRA is
+    all there is. None: everything is, so that the folder stands alone.
+    """
+    from sonograph import registry
+    from sonograph.nn import adaptation
+    from sonograph.systems.adapt.ast_adapters.lora import LoRA, to_peft
+
+    folder = Path(folder)
+    described = {
+        "kind": "adapted",
+        "base": base and dataclasses.asdict(base),
+        "encoder": model.encoder.describe(),
+        "labels": list(model.labels),
+        "pool": model.pool,
+        "answer": model.answer,
+        "methods": [
+            {"name": registry.method_name(one), "settings": one.to_dict()}
+            for one in model.adaptation
+        ],
+    }
+    file = folder / (DELTA if base else WEIGHTS)
+    if base is None:
+        state = model.state_dict()
+    else:
+        state = adaptation.delta_state(model)
+        if [type(one) for one in model.adaptation] == [LoRA]:
+            state, told = to_peft(model, state)
+            write_json(folder / PEFT, {**told, "base_model_name_or_path": base.name})
+    write_tensors(file, {name: value.contiguous() for name, value in state.items()})
+    write_json(folder / CONFIG, {"format": FORMAT, "model": described})
+    write_json(folder / CARD, {**card, "sha256": sha256(file)})
+    return folder
 
 
 def save_folder(
@@ -112,7 +252,6 @@ def describe(folder: Path, described: Mapping[str, Any], card: Mapping[str, Any]
 def build(described: Mapping[str, Any]) -> nn.Module:
     """A model from what its `describe()` said; weights are still random."""
     from sonograph import registry
-    from sonograph.nn.heads import Classifier
     from sonograph.nn.layers import WeightedLayers
 
     kind = described.get("kind")
@@ -127,9 +266,7 @@ def build(described: Mapping[str, Any]) -> nn.Module:
         system = described.get("system", described["encoder"]["system"])
         return registry.module(system).Pretraining(encoder)
     if kind == "classifier":
-        encoder = build(described["encoder"])
-        answer = described.get("answer", "one")
-        return Classifier(encoder, described["labels"], described["pool"], answer=answer)  # type: ignore[arg-type]
+        return _classifier(build(described["encoder"]), described)
     raise InputError(f"a model of kind {kind!r} is not known: update sonograph")
 
 

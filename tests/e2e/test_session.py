@@ -134,14 +134,14 @@ def test_train_then_adapt_what_it_left(room, here):
     assert 3 in steps
     assert steps[-1] == 4
     taught = ("--data", "labels.csv", "--steps", 2)
-    first = here("adapt", "runs/trained", *taught, "--method", "lowrank", "-o", "runs/low")
+    first = here("adapt", "runs/trained", *taught, "--method", "lora", "-o", "runs/low")
     assert first["trained_parameters"] < first["total_parameters"] / 4
     # what was taught by low-rank deltas can be taught again, and loads afterwards
     again = here("adapt", "runs/low", *taught, "--method", "linear", "-o", "runs/again")
     assert again["trained_parameters"] < first["trained_parameters"]
     assert here("tag", "0.wav", "--model", "runs/again")[0]["scores"]
     other = here("adapt", "runs/trained", *taught, "--method", "full", "-o", "runs/low", code=2)
-    assert "was begun with method = lowrank, not full" in other
+    assert "was begun with method = lora, not full" in other
 
 
 @pytest.mark.parametrize("verb", ["data", "train", "adapt", "evaluate", "embed", "tag", "search"])

@@ -21,7 +21,7 @@ def room(tmp_path_factory):
         ("adapt ssast-test --dta labels.csv", "no option --dta. Did you mean '--data'"),
         ("adapt ssast-test --data label.csv", "is no data set and no file or folder"),
         ("adapt ssast-test --data labels.csv --task clas", "Did you mean 'class'"),
-        ("adapt ssast-test --data labels.csv --method lorank", "'lowrank'"),
+        ("adapt ssast-test --data labels.csv --method laro", "'lora'"),
         ("adapt ssast-test --data labels.csv --hold-out tst", "Did you mean 'test'"),
         ("adapt ssast-test", "--data"),
         ("adapt ssast-test --data labels.csv --steps many", "--steps"),

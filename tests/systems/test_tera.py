@@ -12,8 +12,8 @@ from sonograph.audio.feature_spec import Frontend
 from sonograph.errors import InputError
 from sonograph.nn.heads import Classifier
 from sonograph.nn.layers import WeightedLayers
-from sonograph.nn.lowrank import add_lowrank
 from sonograph.systems.represent import ssast, tera
+from sonograph.train.adapt import adapt
 
 
 def features(batch: int = 4, frames: int = 100, rows: int = 80) -> torch.Tensor:
@@ -219,8 +219,8 @@ def test_front_ends_told_by_files():
 
 
 def test_low_rank_deltas_stand_on_all_of_attention():
-    encoder = add_lowrank(tera.Tera(tera.test()), rank=2)
+    encoder = adapt(tera.Tera(tera.test()), "lora", head="none", rank=2, where="attention.*")
     trained = {name for name, weight in encoder.named_parameters() if weight.requires_grad}
     for part in ("query", "key", "value", "project"):
-        assert f"blocks.1.attention.{part}.up" in trained
+        assert f"blocks.1.attention.{part}.additions.lora.up" in trained
     assert not any("feedforward" in name for name in trained)

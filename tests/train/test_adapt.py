@@ -6,9 +6,12 @@ import pytest
 import torch
 from torch import nn
 
+from sonograph import registry
 from sonograph.errors import InputError
 from sonograph.nn.transformer import PreNormBlock
-from sonograph.train.adapt import adapt, trainable_parameters
+from sonograph.train.adapt import adapt, cost, methods_of, trainable_parameters, within
+
+LISTED = [one for one in registry.methods().values() if one.trained is not None]
 
 
 def network() -> nn.Module:
@@ -20,7 +23,7 @@ HEAD = 8 * 3 + 3
 NORMS = 2 * 2 * 16
 BIASES = 2 * (24 + 8 + 32 + 8 + 2 * 8)
 WHOLE = sum(p.numel() for p in network().parameters())
-DELTAS = 2 * (2 * (8 + 24) + 2 * (8 + 8))
+DELTAS = 2 * 2 * (2 * (8 + 8))  # blocks, queries and values, rank
 
 
 @pytest.mark.parametrize(
@@ -29,19 +32,22 @@ DELTAS = 2 * (2 * (8 + 24) + 2 * (8 + 8))
         ("full", WHOLE),
         ("linear", HEAD),
         ("norms", HEAD + NORMS),
-        ("biases", HEAD + BIASES),
-        ("lowrank", HEAD + DELTAS),
+        ("bitfit", HEAD + BIASES),
+        ("lora", HEAD + DELTAS),
+        ("lora+norms", HEAD + DELTAS + NORMS),
+        ("svfit", HEAD + 2 * 2 * 8),
     ],
 )
 def test_what_learns(method, count):
-    model = adapt(network(), method, rank=2)
+    settings = {"rank": 2} if "lora" in method else {}
+    model = adapt(network(), method, **settings)
     assert trainable_parameters(model) == count
     model(torch.randn(2, 5, 8)).square().mean().backward()
     reached = sum(p.numel() for p in model.parameters() if p.grad is not None)
     assert reached == count
 
 
-def test_one_method_after_another_leaves_nothing_behind():
+def test_one_selection_after_another_leaves_nothing_behind():
     model = adapt(adapt(network(), "linear"), "full")
     assert trainable_parameters(model) == WHOLE
     assert trainable_parameters(adapt(model, "linear")) == HEAD
@@ -52,3 +58,38 @@ def test_typos_are_answered():
         adapt(network(), "linaer")
     with pytest.raises(InputError, match=r"no part called 'heat'.*Did you mean 'head'"):
         adapt(network(), "linear", head="heat")
+    with pytest.raises(InputError, match=r"no setting 'rang'.*Did you mean 'rank'"):
+        adapt(network(), "lora", rang=2)
+    with pytest.raises(InputError, match=r"no layer is called 'atention.query'.*Did you mean"):
+        adapt(network(), "lora", where="atention.query")
+
+
+@pytest.mark.parametrize("listed", LISTED, ids=lambda listed: listed.name)
+def test_published_counts(listed):
+    """On the published backbone, without the head."""
+    encoder = registry.build(listed.on, device="meta")
+    assert cost(encoder, (listed.make(),)) == listed.trained
+
+
+@pytest.mark.parametrize(("budget", "rank"), [("0.3%", 7), ("221184", 6), (221_183, 5)])
+def test_a_budget_sets_the_size(budget, rank):
+    encoder = registry.build("ast-base", device="meta")
+    (method,) = within(encoder, methods_of("lora"), budget)
+    assert method.rank == rank
+
+
+def test_budgets_that_cannot_be_met():
+    encoder = registry.build("ssast-test")
+    with pytest.raises(InputError, match=r"with rank 1 it trains 384 numbers: over 100 trained"):
+        within(encoder, methods_of("lora"), 100)
+    with pytest.raises(InputError, match="has no size: over 3 trained numbers"):
+        within(encoder, methods_of("bitfit"), 3)
+    with pytest.raises(InputError, match="a budget is a number or a share"):
+        within(encoder, methods_of("lora"), "few")
+    with pytest.raises(InputError, match="leaves nothing to train"):
+        within(encoder, methods_of("lora"), "0.0001%")
+
+
+def test_a_budget_larger_than_the_layers_takes_the_largest_rank():
+    (method,) = within(registry.build("ssast-test"), methods_of("svfit"), "90%")
+    assert method.rank == 48

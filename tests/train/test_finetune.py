@@ -52,7 +52,7 @@ def test_without_examples_there_is_nothing_to_learn(examples):
         Shuffled(examples.take([]), 4, 0)
 
 
-@pytest.mark.parametrize("method", ["full", "lowrank", "linear", "norms", "biases"])
+@pytest.mark.parametrize("method", ["full", "lora", "svfit", "linear", "norms", "bitfit"])
 def test_what_was_taught_loads_and_answers_the_same(examples, tmp_path, method):
     config = dataclasses.replace(QUICK, method=method)
     done = finetune(registry.build("ssast-test"), examples, examples, tmp_path, config)
@@ -64,7 +64,7 @@ def test_what_was_taught_loads_and_answers_the_same(examples, tmp_path, method):
     assert frozen == (method != "full")
     start = registry.build("ssast-test").blocks[0].attention.qkv.weight
     kept = torch.equal(loaded.encoder.blocks[0].attention.qkv.weight, start)
-    assert kept == (method not in ("full", "lowrank"))
+    assert kept == (method not in ("full", "lora", "svfit"))
 
 
 def test_stopped_and_gone_on_equals_uninterrupted(examples, tmp_path):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from sonograph.nn.adaptation import Inserted, Method
 from sonograph.nn.encoder import Embeds, Encoder, Pooling, special_width
 from sonograph.progress import Progress, silent
 
@@ -39,12 +40,26 @@ class Tagging:
         return tag(self, sound, progress=progress)
 
 
+class NormedLinear(nn.Module):
+    """(batch, width) -> logits (batch, outputs): a normalisation and a linear map."""
+
+    def __init__(self, width: int, outputs: int, norm_eps: float = 1e-5):
+        super().__init__()
+        self.norm = nn.LayerNorm(width, eps=norm_eps)
+        self.project = nn.Linear(width, outputs)
+
+    def forward(self, pooled: Float[Tensor, "b d"]) -> Float[Tensor, "b outputs"]:
+        return self.project(self.norm(pooled))
+
+
 class Classifier(nn.Module, Embeds, Tagging):
     """Any encoder with a normalised linear layer on its pooled tokens.
 
     features (batch, bins, frames) -> logits (batch, labels). The head of AST and SSAST
     (Gong et al. 2022, section 2.4): `pool="tokens"` is 'ft_avgtok', `pool="special"` 'ft_cls'.
     """
+
+    adaptation: tuple[Method, ...] = ()  # how it was adapted; see `train.adapt`
 
     def __init__(
         self,
@@ -60,12 +75,7 @@ class Classifier(nn.Module, Embeds, Tagging):
         self.answer: Answer = answer
         self.pool: Pooling = pool
         width = encoder.width if pool == "tokens" else special_width(encoder)
-        self.head = nn.ModuleDict(
-            {
-                "norm": nn.LayerNorm(width, eps=norm_eps),
-                "project": nn.Linear(width, len(self.labels)),
-            }
-        )
+        self.head = NormedLinear(width, len(self.labels), norm_eps)
 
     @property
     def spec(self):
@@ -78,7 +88,18 @@ class Classifier(nn.Module, Embeds, Tagging):
         lengths: Int[Tensor, "b"] | None = None,
     ) -> Float[Tensor, "b labels"]:
         pooled = self.encoder(features, lengths).pool(self.pool)
-        return self.head["project"](self.head["norm"](pooled))
+        return self.head(pooled)
+
+    def train(self, mode: bool = True) -> Classifier:
+        """As of any module; an encoder that is frozen stays as in evaluation, without dropout."""
+        super().train(mode)
+        if any(method.changes != "encoder" for method in self.adaptation):
+            for part in self.encoder.modules():  # type: ignore[attr-defined]
+                part.training = False
+            for part in self.encoder.modules():  # type: ignore[attr-defined]
+                if isinstance(part, Inserted) and mode:
+                    part.learn()
+        return self
 
     def describe(self) -> dict[str, Any]:
         """What `weights.build` needs to make this model again."""

@@ -81,7 +81,7 @@ def _measured(vectors: np.ndarray, clips: Clips, task: str) -> dict[str, Any]:
 
 
 def worth(encoder: Any, probe: Path, progress: Progress = silent) -> dict[str, Any]:
-    """A linear probe of an encoder's frozen vectors, of the same encoder untrained, and of MFCCs."""
+    """A linear probe of frozen vectors: of the encoder, of the same untrained, and of MFCCs."""
     clips = Clips.open(probe)
     task = next(iter(clips.tasks()))
     paths = [clip.path for clip in clips]

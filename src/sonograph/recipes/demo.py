@@ -174,7 +174,7 @@ def ways(plan: Plan, encoder: ssast.SSAST) -> list[Way]:
             pretrained,
             taught("linear", 1e-2).override({"train.steps": 10 * plan.adapt_updates}),
         ),
-        Way("low-rank", ARMS["low-rank"], pretrained, taught("lowrank", 3e-3)),
+        Way("low-rank", ARMS["low-rank"], pretrained, taught("lora", 3e-3)),
         Way("full", ARMS["full"], pretrained, taught("full", 1e-3)),
     ]
 

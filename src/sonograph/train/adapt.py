@@ -1,52 +1,78 @@
-"""Which weights of a pre-trained model learn a new task: all, the head alone, or a few more."""
+"""Which numbers of a pre-trained model learn a new task: all, the head alone, or a few more.
+
+adapt(model, "lora", rank=4)
+adapt(model, "svfit+bitfit", where="attention.*")
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
-from typing import Literal, get_args
+from typing import Any
 
+import torch
 from torch import nn
 
+from sonograph import registry
 from sonograph.errors import InputError, did_you_mean
-from sonograph.nn.lowrank import ATTENTION, add_lowrank
-
-Method = Literal["full", "linear", "norms", "biases", "lowrank"]
+from sonograph.nn.adaptation import Method
 
 
 def adapt(
     model: nn.Module,
-    method: Method,
+    method: str | Method | Sequence[Method],
     head: str = "head",
-    rank: int = 8,
-    alpha: float = 16.0,
-    where: str = ATTENTION,
+    **settings: Any,
 ) -> nn.Module:
     """Set what learns, in place, and return the model.
 
-    full: everything. linear: the head alone. norms: head and normalisation layers. biases: head
-    and biases (BitFit, 2021). lowrank: head and a low-rank delta (`rank`, `alpha`, `where`, see
-    `nn.lowrank`). head: name of the module that is new and always learns; patterns with `*` and
-    `|` are allowed.
+    method: a name of `registry.methods()`, names joined by "+", or methods; they are applied one
+    after the other to a model that is frozen, but for `head`: the name of the module that is new
+    and always learns (patterns with `*` and `|` are allowed). settings: fields of the methods.
+    Raises InputError for unknown names and settings, and where the model lacks what a method needs.
     """
-    choose: dict[str, Callable[[], object]] = {
-        "full": lambda: _learn(model, lambda module, weight: True),
-        "linear": lambda: _learn(model, lambda module, weight: False),
-        "norms": lambda: _learn(model, lambda module, weight: isinstance(module, NORMS)),
-        "biases": lambda: _learn(model, lambda module, weight: weight == "bias"),
-        "lowrank": lambda: add_lowrank(model, rank, alpha, where),
-    }
-    if method not in choose:
-        hint = did_you_mean(method, choose)
-        raise InputError(f"method is one of {', '.join(get_args(Method))}, not {method!r}.{hint}")
+    chosen = methods_of(method, settings)
+    model.requires_grad_(False)
+    for one in chosen:
+        one.insert(getattr(model, "encoder", model))
+        one.fit_head(model)
     heads = [part for name, part in model.named_modules() if _named(name, head)]
-    if not heads and method != "full":
+    if not heads and any(one.changes == "head" for one in chosen):
         names = [name for name, _ in model.named_modules() if name]
         raise InputError(f"the model has no part called {head!r}.{did_you_mean(head, names)}")
-    choose[method]()
     for part in heads:
         part.requires_grad_(True)
+    model.adaptation = (*getattr(model, "adaptation", ()), *chosen)  # type: ignore[assignment]
     return model
+
+
+def methods_of(
+    method: str | Method | Sequence[Method], settings: Mapping[str, Any] | None = None
+) -> tuple[Method, ...]:
+    """The methods of a name, with `settings` in those that have such a field."""
+    if isinstance(method, str):
+        chosen = tuple(_named_method(name) for name in method.split("+"))
+    else:
+        chosen = (method,) if isinstance(method, Method) else tuple(method)
+    fields = [{field.name for field in dataclasses.fields(one)} for one in chosen]
+    for name in settings or {}:
+        if not any(name in known for known in fields):
+            names = sorted(set().union(*fields))
+            said = "+".join(type(one).__name__ for one in chosen)
+            shown = f" It has {', '.join(names)}." if names else " It has none."
+            raise InputError(f"{said} has no setting {name!r}.{did_you_mean(name, names)}{shown}")
+    return tuple(
+        one.override({name: value for name, value in (settings or {}).items() if name in known})
+        for one, known in zip(chosen, fields)
+    )
+
+
+def _named_method(name: str) -> Method:
+    known = registry.methods()
+    if name not in known:
+        raise InputError(f"no method {name!r}.{did_you_mean(name, known)} `sonograph methods`")
+    return known[name].make()
 
 
 def trainable_parameters(model: nn.Module) -> int:
@@ -54,15 +80,68 @@ def trainable_parameters(model: nn.Module) -> int:
     return sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
 
 
-NORMS = (
-    nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.BatchNorm1d, nn.BatchNorm2d, nn.InstanceNorm1d,
-)  # fmt: skip
+def cost(encoder: Any, methods: Sequence[Method]) -> int:
+    """How many numbers of an encoder, or beside it, these methods train; the head apart.
+
+    Counted on an empty copy, so that it costs no memory.
+    """
+    from sonograph import weights
+
+    with torch.device("meta"):
+        empty = weights.build(encoder.describe())
+    empty.requires_grad_(False)
+    for one in methods:
+        one.insert(empty)
+    return trainable_parameters(empty)
 
 
-def _learn(model: nn.Module, wanted: Callable[[nn.Module, str], bool]) -> None:
-    for module in model.modules():
-        for name, weight in module.named_parameters(recurse=False):
-            weight.requires_grad_(wanted(module, name))
+def within(encoder: Any, methods: Sequence[Method], budget: str | float) -> tuple[Method, ...]:
+    """The same methods as large as a budget of trained numbers allows, the head apart.
+
+    budget: a number, or a share of the encoder's weights ("0.3%"). The first method with a size
+    (a rank, a width, a count) is fitted. Raises InputError where even the smallest is too large.
+    """
+    allowed, whole = _allowed(encoder, budget)
+    place = next((k for k, one in enumerate(methods) if one.size), None)
+    words = f"{allowed:,} trained numbers ({100 * allowed / whole:.3g} % of {whole:,})"
+    if place is None:
+        if (needed := cost(encoder, methods)) > allowed:
+            raise InputError(f"the method trains {needed:,} numbers and has no size: over {words}")
+        return tuple(methods)
+
+    def sized(size: int) -> tuple[Method, ...]:
+        one = methods[place]
+        return (*methods[:place], one.override({one.size: size}), *methods[place + 1 :])
+
+    def fits(size: int) -> bool:
+        try:
+            return cost(encoder, sized(size)) <= allowed
+        except InputError:  # larger than the smallest layer
+            return False
+
+    if not fits(1):
+        least = cost(encoder, sized(1))
+        raise InputError(f"with {methods[place].size} 1 it trains {least:,} numbers: over {words}")
+    low, high = 1, 2
+    while fits(high):
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return sized(low)
+
+
+def _allowed(encoder: Any, budget: str | float) -> tuple[int, int]:
+    whole = sum(weight.numel() for weight in encoder.parameters())
+    text = str(budget).strip()
+    try:
+        number = float(text.removesuffix("%"))
+    except ValueError:
+        raise InputError(f'a budget is a number or a share such as "0.3%", not {text!r}') from None
+    allowed = int(number / 100 * whole) if text.endswith("%") else int(number)
+    if allowed < 1:
+        raise InputError(f"a budget of {text} leaves nothing to train of {whole:,} weights")
+    return allowed, whole
 
 
 def _named(name: str, patterns: str) -> bool:

@@ -1,7 +1,7 @@
 """Teaching an encoder a labelled task, and measuring what it learned.
 
 train = examples_of(clips.split("train"), "effect", encoder.spec, encoder.config.frames)
-result = finetune(encoder, train, None, "runs/effect", Finetune(method="lowrank"))
+result = finetune(encoder, train, None, "runs/effect", Finetune(method="lora"))
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import dataclasses
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,24 +24,21 @@ from sonograph.config import Config
 from sonograph.data.clips import Clips
 from sonograph.data.loader import Pass
 from sonograph.errors import InputError
+from sonograph.nn.adaptation import Inserted, Method, merge
 from sonograph.nn.encoder import Encoder
 from sonograph.nn.heads import Classifier
-from sonograph.nn.lowrank import ATTENTION, merge_lowrank
 from sonograph.progress import Progress, silent
-from sonograph.train.adapt import adapt, trainable_parameters
-from sonograph.train.trainer import TrainConfig, Trainer
-
-Method = Literal["full", "lowrank", "linear", "norms", "biases"]
+from sonograph.train.adapt import adapt, methods_of, trainable_parameters, within
+from sonograph.train.trainer import Objective, TrainConfig, Trainer
 
 
 @dataclasses.dataclass(frozen=True)
 class Finetune(Config):
     """How to teach a task. The learning rate fits a few hundred steps on a few hundred clips."""
 
-    method: Method = "full"
-    rank: int = 8  # of "lowrank"
-    alpha: float = 16.0
-    where: str = ATTENTION
+    method: str = "full"  # of `registry.methods()`, or several joined by "+"
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)  # of the method
+    budget: str = ""  # of trained numbers, such as "0.3%": the method's size follows from it
     batch: int = 32
     noise: float = 0.1  # random gain of the features, in deviations of the front-end
     roll_frames: int = 10  # random shift in time; SSAST's fine-tuning, official code
@@ -192,25 +189,42 @@ def finetune(
     config: Finetune,
     card: Mapping[str, Any] | None = None,
     progress: Progress = silent,
+    base: str | None = None,
 ) -> Finetuned:
     """Put a head on an encoder, teach it, measure it, and leave a folder that loads like any model.
 
     The encoder is changed in place; give a copy to keep it. Started again on the same folder it
-    goes on, or returns what is there. Low-rank deltas are merged into the model that is left.
+    goes on, or returns what is there.
+
+    base: the name under which the encoder can be loaded again. With it the folder holds only what
+    was learned beside the encoder, where the method leaves the encoder as it is; without it, or
+    where the encoder itself learned, the whole model, into which is merged what can be.
     """
     torch.manual_seed(config.train.seed)
+    methods = chosen_methods(encoder, config)
+    beside = all(one.changes != "encoder" for one in methods)
+    kept = weights.base_of(base, encoder) if base and beside else None  # type: ignore[arg-type]
     model = Classifier(encoder, train.classes)
-    adapt(model, config.method, "head", config.rank, config.alpha, config.where)
+    adapt(model, methods)
     trained = trainable_parameters(model)
     began = time.perf_counter()
-    training = Path(folder) / "training"
+    plan = dataclasses.replace(
+        config.train,
+        no_decay=(*config.train.no_decay, *(name for one in methods for name in one.no_decay)),
+    )
     learner: nn.Module = model
-    source, teach = train, cast(Any, Teach(config))
-    if config.method == "linear":  # what is frozen answers the same every time: ask it once
-        learner, source, teach = Head(model), pooled(model, train), teach_head
+    source = train
+    teach: Objective = Teach(config, methods)
+    if all(one.changes == "head" for one in methods):  # what is frozen answers the same every time
+        learner, source, teach = Head(model), pooled(model, train), TeachHead(methods)
     batches = Shuffled(source, config.batch, config.train.seed)
-    summary = Trainer(learner, teach, batches, training, config.train, progress=progress).run()
-    merge_lowrank(model)
+    for stage in range(max(one.stages() for one in methods)):
+        for one in methods if stage else ():
+            one.begin(model, stage)
+        place = Path(folder) / ("training" if stage == 0 else f"training-{stage}")
+        summary = Trainer(learner, teach, batches, place, plan, progress=progress).run()
+    if not kept and mergeable(model):
+        merge(model)
     measured = None if test is None else measure(model, test)
     told: dict[str, Any] = {
         "name": Path(folder).name,
@@ -222,9 +236,24 @@ def finetune(
     }
     if measured is not None and test is not None:
         told |= {"test_clips": len(test), "test_accuracy": measured.accuracy}
-    weights.save_folder(folder, model, told)
     total = sum(p.numel() for p in model.parameters())
+    if kept or any(isinstance(part, Inserted) for part in model.modules()):
+        weights.save_adapted(folder, model, told, kept)
+    else:
+        weights.save_folder(folder, model, told)
     return Finetuned(model, measured, time.perf_counter() - began, trained, total)
+
+
+def chosen_methods(encoder: Any, config: Finetune) -> tuple[Method, ...]:
+    """The methods of a configuration, of the size that its budget asks for."""
+    methods = methods_of(config.method, config.settings)
+    return within(encoder, methods, config.budget) if config.budget else methods
+
+
+def mergeable(model: nn.Module) -> bool:
+    """Whether all that was inserted can become part of plain weights."""
+    parts = [part for part in model.modules() if isinstance(part, Inserted)]
+    return all(type(part).merged is not Inserted.merged for part in parts)
 
 
 class Head(nn.Module):
@@ -235,7 +264,7 @@ class Head(nn.Module):
         self.head = model.head
 
     def forward(self, pooled: Float[Tensor, "b d"]) -> Float[Tensor, "b classes"]:
-        return self.head["project"](self.head["norm"](pooled))
+        return self.head(pooled)
 
 
 @torch.no_grad()
@@ -251,20 +280,24 @@ def pooled(model: Classifier, examples: Examples, batch: int = 64) -> Examples:
     return dataclasses.replace(examples, features=torch.cat(vectors))
 
 
-def teach_head(
-    model: nn.Module, batch: Mapping[str, Tensor], generator: torch.Generator
-) -> dict[str, Tensor]:
-    """Cross-entropy of a head on vectors."""
-    logits = model(batch["features"])
-    right = (logits.argmax(1) == batch["targets"]).float().mean()
-    return {"loss": cross_entropy(logits, batch["targets"]), "accuracy": right}
+class TeachHead:
+    """Cross-entropy of a head on vectors, and what the methods add to it."""
+
+    def __init__(self, methods: Sequence[Method]):
+        self.methods = tuple(methods)
+
+    def __call__(
+        self, model: nn.Module, batch: Mapping[str, Tensor], generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        logits = model(batch["features"])
+        return _parts(logits, model, batch, self.methods)
 
 
 class Teach:
     """Cross-entropy on features, with a random offset and a shift in time as SSAST adds them."""
 
-    def __init__(self, config: Finetune):
-        self.noise, self.roll = config.noise, config.roll_frames
+    def __init__(self, config: Finetune, methods: Sequence[Method] = ()):
+        self.noise, self.roll, self.methods = config.noise, config.roll_frames, tuple(methods)
 
     def __call__(
         self, model: nn.Module, batch: Mapping[str, Tensor], generator: torch.Generator
@@ -277,6 +310,13 @@ class Teach:
             shift = int(torch.randint(-self.roll, self.roll + 1, (), generator=generator))
             features = features.roll(shift, dims=2)
         logits = model(features, batch["lengths"])
-        loss = cross_entropy(logits.float(), batch["targets"])
-        right = (logits.argmax(1) == batch["targets"]).float().mean()
-        return {"loss": loss, "accuracy": right}
+        return _parts(logits, model, {**batch, "features": features}, self.methods)
+
+
+def _parts(
+    logits: Tensor, model: nn.Module, batch: Mapping[str, Tensor], methods: Sequence[Method]
+) -> dict[str, Tensor]:
+    loss = cross_entropy(logits.float(), batch["targets"])
+    right = (logits.argmax(1) == batch["targets"]).float().mean()
+    terms = {name: term for one in methods for name, term in one.penalties(model, batch).items()}
+    return {"loss": sum(terms.values(), loss), "accuracy": right, **terms}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
@@ -18,8 +18,14 @@ class Args:
     """A .csv with columns path and label, a folder with one sub-folder a class, or a corpus."""
     task: str = ""
     """Which labels, where clips have several (`sonograph data show` lists them)."""
-    method: Literal["full", "lowrank", "linear", "norms", "biases"] = "full"
-    """What learns: everything, low-rank deltas, the head alone, norms or biases with the head."""
+    method: str = "full"
+    """What learns (`sonograph methods` lists them); several are joined by +, as in lora+norms."""
+    set: tuple[str, ...] = ()
+    """Settings of the method, as FIELD=VALUE: --set rank=4 where=attention.*"""
+    budget: str = ""
+    """Trained numbers at most, the head apart, such as 0.3% or 5000: the method's size follows."""
+    merge: bool = False
+    """Write a plain whole model, not what was learned beside the one it was learned on."""
     output: Annotated[Path | None, arg(aliases=["-o"])] = None
     """The run folder, else runs/MODEL-TASK-METHOD. Given one that exists, it goes on."""
     steps: int | None = None
@@ -27,7 +33,7 @@ class Args:
     batch: int | None = None
     """Clips of one update, 32 unless given."""
     lr: float | None = None
-    """The highest learning rate, 0.001 unless given."""
+    """The highest learning rate; the method has its own."""
     seed: int = 0
     """Of the head, the order and the augmentation."""
     hold_out: str = "test"
@@ -42,15 +48,25 @@ def run(args: Args) -> int:
     from sonograph.data.named import held_out, open_data, task_of
     from sonograph.metrics.intervals import proportion_interval
     from sonograph.progress import Line
-    from sonograph.train.finetune import Finetune, examples_of, finetune, frames_of
+    from sonograph.train.finetune import (
+        Finetune,
+        chosen_methods,
+        examples_of,
+        finetune,
+        frames_of,
+    )
     from sonograph.train.plan import agree, fingerprint, warmup
     from sonograph.verbs import show
+    from sonograph.verbs.train import assignments
 
     everything = open_data(args.data, args.folder)
     task = task_of(everything, args.task)
     train, test = held_out(everything, task, args.hold_out)
-    encoder, name, origin = _encoder(args.model, args.seed)
-    config = _config(Finetune(method=args.method), args)
+    encoder, name, origin, base = _encoder(args.model, args.seed)
+    config = _config(
+        Finetune(method=args.method, settings=assignments(args.set), budget=args.budget), args
+    )
+    methods = chosen_methods(encoder, config)
     output = args.output or Path("runs") / f"{name}-{task}-{args.method}"
     config = config.override({"train.warmup_steps": warmup(output, config.train)})
 
@@ -60,6 +76,7 @@ def run(args: Args) -> int:
             "from": args.model,
             "task": task,
             "method": args.method,
+            "settings": [one.to_dict() for one in methods],
             "batch": config.batch,
             "warmup_steps": config.train.warmup_steps,
             "learn": fingerprint(train),
@@ -87,7 +104,8 @@ def run(args: Args) -> int:
         "hold_out": args.hold_out,
         "train_clips": len(learn),
     }
-    result = finetune(encoder, learn, check, output, config, card, Line("teaching"))
+    kept = None if args.merge else base
+    result = finetune(encoder, learn, check, output, config, card, Line("teaching"), kept)
     told: dict[str, Any] = {
         "folder": str(output),
         "from": origin,
@@ -122,24 +140,28 @@ def run(args: Args) -> int:
     return 0
 
 
-def _encoder(name: str, seed: int) -> tuple[Any, str, str]:
-    """The encoder to start from, a short name for it, and in words where it comes from."""
+def _encoder(name: str, seed: int) -> tuple[Any, str, str, str | None]:
+    """The encoder to start from, a short name, where it comes from, and how to load it again."""
     from sonograph import registry, weights
     from sonograph.errors import InputError, did_you_mean
     from sonograph.infer.embed import encoder_of
 
     if name in weights.bundled() or Path(name).exists() or "/" in name:
-        return encoder_of(weights.load(name)), Path(name).stem, name
+        return encoder_of(weights.load(name)), Path(name).stem, name, name
     known = [*weights.bundled(), *(preset.name for preset in registry.presets())]
     if name not in known:
         raise InputError(
             f"no model {name!r}: neither bundled, nor a folder, file or preset."
             f"{did_you_mean(name, known) or ' `sonograph models` lists them.'}"
         )
-    return registry.build(name, seed=seed), name, f"{name}, untrained"
+    return registry.build(name, seed=seed), name, f"{name}, untrained", None
 
 
 def _config(config: Any, args: Args) -> Any:
-    given = {"train.steps": args.steps, "batch": args.batch, "train.lr": args.lr}
+    """The configuration with what the command line says; the rate is the method's unless given."""
+    from sonograph.train.adapt import methods_of
+
+    lr = args.lr or min(one.lr for one in methods_of(args.method))
+    given = {"train.steps": args.steps, "batch": args.batch, "train.lr": lr}
     changes = {key: value for key, value in given.items() if value is not None}
     return config.override({**changes, "train.seed": args.seed})

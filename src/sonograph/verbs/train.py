@@ -84,8 +84,6 @@ def run(args: Args) -> int:
 
 def changes(args: Args) -> dict[str, Any]:
     """What the command line says differently from the recipe."""
-    from sonograph.errors import InputError
-
     named = {
         "train.steps": args.steps,
         "batch": args.batch,
@@ -94,7 +92,15 @@ def changes(args: Args) -> dict[str, Any]:
         "objective": args.objective,
     }
     found = {name: value for name, value in named.items() if value is not None}
-    for text in args.set:
+    return {**found, **assignments(args.set)}
+
+
+def assignments(given: tuple[str, ...]) -> dict[str, Any]:
+    """FIELD=VALUE words as values: numbers where they are numbers, else words."""
+    from sonograph.errors import InputError
+
+    found: dict[str, Any] = {}
+    for text in given:
         name, equals, value = text.partition("=")
         if not equals:
             raise InputError(f"--set {text!r} is no FIELD=VALUE, such as train.lr=3e-4")

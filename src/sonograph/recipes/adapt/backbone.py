@@ -79,7 +79,8 @@ def main(args: Args) -> None:
     check = examples_of(known, TASK, encoder.spec, frames, learn.classes)
     result = finetune(encoder, learn, check, args.run, PLAN, {"system": "ssast"}, Line("teaching"))
     assert result.measured is not None
-    taught = result.model.encoder
+    taught: Any = result.model.encoder
+    probed = worth(taught, args.probe, Line("listening"))
     card = {
         "name": NAME,
         "system": "ssast",
@@ -100,11 +101,11 @@ def main(args: Args) -> None:
             "world. One speaker each for most languages, so it may know voices, not languages."
         ),
         "licence": "Apache-2.0 for the weights; the licences of the data are listed with it",
-        "linear_probe": worth(taught, args.probe, Line("listening")),
+        "linear_probe": probed,
     }
     weights.save_folder(args.output or weights.BUNDLED / NAME, taught, card, dtype="float16")
     print(f"{result.measured.accuracy:.1%} of its own kinds, {len(check)} held-out clips")
-    for words, found in card["linear_probe"]["measured"].items():
+    for words, found in probed["measured"].items():
         print(f"{found['accuracy']:.1%}  {words} ({found['values_a_clip']} values)")
 
 

@@ -1,0 +1,268 @@
+"""What every way of adapting a model answers, and what it puts into the model.
+
+A `Method` is a set of values that inserts modules into a model or sets weights of it free. What it
+inserts is `Inserted`: it keeps the module in whose place it stands as its `base`. So the state of
+an adapted model falls into two parts, the base's own weights under their own names
+(`base_state`), and what the adaptation has to keep (`delta_state`).
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sonograph import config as configuration
+from sonograph.errors import InputError
+from sonograph.nn.targets import Target, put, submodule
+
+
+@dataclasses.dataclass(frozen=True)
+class Method(configuration.Config):
+    """How a pre-trained model learns a task. `insert` finds everything frozen, and changes that.
+
+    size: the field that a budget of trained numbers is spent on, "" if there is none.
+    changes: nothing but the head ("head": vectors of the encoder can be made once), a few numbers
+        beside the encoder's ("delta"), or the encoder itself ("encoder": it is kept as a whole).
+    lr: a learning rate for a few hundred updates of a small model, for who has none.
+    no_decay: patterns of weights that weight decay would harm.
+    """
+
+    size: ClassVar[str] = ""
+    changes: ClassVar[Literal["head", "delta", "encoder"]] = "delta"
+    lr: ClassVar[float] = 5e-3
+    no_decay: ClassVar[tuple[str, ...]] = ()
+
+    def insert(self, encoder: nn.Module) -> None:
+        """Change `encoder` in place. Raises InputError where it lacks what the method needs."""
+        raise NotImplementedError
+
+    def fit_head(self, model: nn.Module) -> None:
+        """Change the head of a classifier, before it learns."""
+
+    def stages(self) -> int:
+        """Into how many trainings, each of all its updates, learning is divided."""
+        return 1
+
+    def begin(self, model: nn.Module, stage: int) -> None:
+        """Change the model before stage 1, 2 ...: a pure function of the model as it is."""
+
+    def penalties(self, model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Terms that the method adds to the loss of a batch."""
+        return {}
+
+
+class Inserted(nn.Module):
+    """A module that an adaptation put into a model, in the place of `base` or beside everything.
+
+    derived: names of its state that follow from the base's weights, and need not be kept.
+    """
+
+    base: nn.Module | None
+    derived: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.base = None
+
+    def learn(self) -> None:
+        """Go into training mode, without the base."""
+        self.training = True
+        for name, child in self.named_children():
+            if name != "base":
+                child.train()
+
+    def merged(self) -> nn.Module:
+        """A plain module of equal output. Raises InputError where there is none."""
+        raise InputError(
+            f"{type(self).__name__} is no linear change of the weights, so it cannot be merged: "
+            "keep it beside the model"
+        )
+
+
+class Addition(nn.Module):
+    """A learned addition to the output of a layer, linear in the layer's input."""
+
+    derived: ClassVar[tuple[str, ...]] = ()
+
+    def forward(self, x: Tensor, base: nn.Module) -> Tensor:
+        """What is added: for rows of outputs of `base`, from its input."""
+        raise NotImplementedError
+
+    def matrix(self) -> Float[Tensor, "outputs inputs"]:
+        """The same as a change of the layer's weight, kernels flattened with the inputs."""
+        raise NotImplementedError
+
+
+class Adapted(Inserted):
+    """A linear or convolutional layer with additions beside it; the layer stays as it is."""
+
+    base: nn.Module
+
+    def __init__(self, base: nn.Module):
+        super().__init__()
+        self.base = base
+        self.additions = nn.ModuleDict()
+        self.rows: dict[str, tuple[int, int] | None] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.base(x)
+        for name, addition in self.additions.items():
+            more, rows = addition(x, self.base), self.rows[name]
+            if rows is None:
+                y = y + more
+            else:  # outputs come last in a linear layer, the only kind that is fused
+                y = y + F.pad(more, (rows[0], y.shape[-1] - rows[1]))
+        return y
+
+    @property
+    def weight(self) -> Tensor:
+        """The weight of the plain layer that would do the same; gradients reach the additions."""
+        weight: Tensor = self.base.weight  # type: ignore[assignment]
+        for name, addition in self.additions.items():
+            change: Tensor = addition.matrix()  # type: ignore[operator]
+            if rows := self.rows[name]:
+                change = F.pad(change, (0, 0, rows[0], len(weight) - rows[1]))
+            weight = weight + change.view_as(weight)
+        return weight
+
+    @property
+    def bias(self) -> Tensor | None:
+        return self.base.bias  # type: ignore[return-value]
+
+    @torch.no_grad()
+    def merged(self) -> nn.Module:
+        plain = copy.deepcopy(self.base)
+        plain.weight.copy_(self.weight)  # type: ignore[operator, union-attr]
+        return plain
+
+
+def add(model: nn.Module, target: Target, name: str, addition: Addition) -> None:
+    """Put an addition on a layer that `targets.select` found."""
+    layer = submodule(model, target.place)
+    if not isinstance(layer, Adapted):
+        layer = Adapted(layer)
+        put(model, target.place, layer)
+    key = name if target.rows is None else f"{name}_{target.name.rpartition('.')[2]}"
+    if key in layer.additions:
+        raise InputError(f"{target.name} carries {name} already: begin with a fresh model")
+    layer.additions[key] = addition
+    layer.rows[key] = target.rows
+
+
+def through(
+    x: Tensor, base: nn.Module, down: Float[Tensor, "r inputs"], up: Float[Tensor, "outputs r"]
+) -> Tensor:
+    """up (down x), with x as `base` reads it: a linear layer's input, or a convolution's."""
+    if isinstance(base, nn.Linear):
+        return F.linear(F.linear(x, down), up)
+    layer: Any = base
+    kernel = down.view(len(down), *layer.weight.shape[1:])
+    convolve: Any = F.conv2d if isinstance(base, nn.Conv2d) else F.conv1d
+    narrow = convolve(x, kernel, None, layer.stride, layer.padding, layer.dilation)
+    return convolve(narrow, up.view(*up.shape, *(1 for _ in kernel.shape[2:])))
+
+
+# --- the two parts of a state --------------------------------------------------------------------
+
+
+def base_state(model: nn.Module) -> dict[str, Tensor]:
+    """The weights of the model without what was inserted, under the names they had before."""
+    found = ((_base_name(model, key), value) for key, value in model.state_dict().items())
+    return {name: value for name, value in found if name is not None}
+
+
+def delta_state(model: nn.Module) -> dict[str, Tensor]:
+    """What an adaptation has to keep: what learns, and what was inserted and is not derived."""
+    learns = {name for name, weight in model.named_parameters() if weight.requires_grad}
+    return {
+        key: value
+        for key, value in model.state_dict().items()
+        if key in learns or (_base_name(model, key) is None and not _is_derived(model, key))
+    }
+
+
+def load_delta(model: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
+    """Fill in what `delta_state` kept. Raises InputError in one line for what does not fit."""
+    own = model.state_dict()
+    asked = set(delta_state(model))
+    if missing := sorted(asked - state.keys()):
+        raise InputError(f"{where} lacks weights: {', '.join(missing[:3])}")
+    if unknown := sorted(state.keys() - own.keys()):
+        raise InputError(f"{where} has unknown weights: {', '.join(unknown[:3])}")
+    for name, value in state.items():
+        if own[name].shape != value.shape:
+            shapes = f"{tuple(value.shape)}, the model's is {tuple(own[name].shape)}"
+            raise InputError(f"{where}: {name} has shape {shapes}")
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise InputError(f"{where}: {name} holds values that are not finite")
+    with torch.no_grad():
+        for name, value in state.items():
+            own[name].copy_(value)
+
+
+def merge(model: nn.Module) -> nn.Module:
+    """Replace all that was inserted by plain modules of equal output, in place."""
+    inserted = [(name, part) for name, part in model.named_modules() if isinstance(part, Inserted)]
+    for name, part in reversed(inserted):  # what stands inside another one first
+        parent, _, last = name.rpartition(".")
+        setattr(model.get_submodule(parent), last, part.merged())
+    return model
+
+
+def fingerprint(model: nn.Module) -> str:
+    """SHA-256 of the base's weights: which model a delta belongs to."""
+    digest = hashlib.sha256()
+    for name, value in sorted(base_state(model).items()):
+        digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+        raw = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+        digest.update(raw.numpy().data)
+    return digest.hexdigest()
+
+
+def shared_copy(model: nn.Module) -> nn.Module:
+    """New modules around the same tensors: to adapt one model in several ways at once.
+
+    What an adaptation then learns must not be written into the shared tensors: see `own`.
+    """
+    tensors = [*model.parameters(), *model.buffers()]
+    return copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
+
+
+def own(model: nn.Module, names: Sequence[str]) -> None:
+    """Give a shared copy its own tensors under these names."""
+    for name in names:
+        parent, _, last = name.rpartition(".")
+        module = model.get_submodule(parent)
+        if last in module._parameters:
+            weight = module._parameters[last]
+            assert weight is not None
+            setattr(module, last, nn.Parameter(weight.detach().clone()))
+        else:
+            setattr(module, last, getattr(module, last).clone())
+
+
+def _base_name(model: nn.Module, key: str) -> str | None:
+    """The name of a weight before anything was inserted; None for what was."""
+    kept, module = [], model
+    for part in key.split("."):
+        if isinstance(module, Inserted):
+            if part != "base" or module.base is None:
+                return None
+            module = module.base
+            continue
+        kept.append(part)
+        module = getattr(module, part, module)
+    return ".".join(kept)
+
+
+def _is_derived(model: nn.Module, key: str) -> bool:
+    parent, _, last = key.rpartition(".")
+    return last in getattr(model.get_submodule(parent), "derived", ())

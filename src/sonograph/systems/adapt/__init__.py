@@ -1,0 +1,1 @@
+"""Ways to adapt a pre-trained model to a task: few labels, few trained numbers, little time."""

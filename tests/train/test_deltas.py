@@ -1,0 +1,186 @@
+"""What an adaptation leaves on disk: the delta alone, of any method on any encoder."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+
+import pytest
+import torch
+
+from sonograph import registry, weights
+from sonograph.errors import InputError
+from sonograph.nn.adaptation import Inserted, base_state
+from sonograph.nn.heads import Classifier
+from sonograph.train.adapt import adapt, methods_of, trainable_parameters
+from sonograph.train.finetune import finetune, mergeable
+from tests.contract.cases import TESTED, Case
+from tests.train.test_finetune import QUICK, examples
+
+__all__ = ["examples"]
+# one of each kind: presets of one kind differ in their sizes
+METHODS = {type(listed.make()): name for name, listed in reversed(registry.methods().items())}
+SMALL = {"rank": 2}
+
+
+def small(method: str) -> dict[str, int]:
+    fields = {field.name for one in methods_of(method) for field in dataclasses.fields(one)}
+    return {name: value for name, value in SMALL.items() if name in fields}
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """A run folder with an encoder, as pre-training leaves it."""
+    folder = tmp_path_factory.mktemp("base")
+    weights.save_folder(folder, registry.build("ssast-test", seed=3), {"name": "base"})
+    return folder
+
+
+def disturb(model: torch.nn.Module) -> None:
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.requires_grad:
+                weight += 0.1 * torch.randn(weight.shape, generator=generator)
+
+
+@torch.no_grad()
+def answers(model, features):
+    """Without gradients in every case: attention takes other kernels with them."""
+    return model.eval()(features)
+
+
+@pytest.mark.parametrize("preset", TESTED, ids=lambda preset: preset.name)
+@pytest.mark.parametrize("method", METHODS.values())
+def test_every_method_on_every_encoder(preset, method, tmp_path):
+    """It begins as the given model, learns, and what is kept gives the same answers again."""
+    case = Case(preset)
+    torch.manual_seed(0)
+    model = Classifier(case.build(), ["a", "b", "c"]).eval()
+    features = case.features(2)
+    model(features).square().mean().backward()
+    unused = {name for name, weight in model.named_parameters() if weight.grad is None}
+    model.zero_grad()
+    before = answers(model, features)
+    base = weights.base_of(str(tmp_path / "base"), model.encoder)
+    if why := LACKS.get((preset.system, method)):
+        with pytest.raises(InputError, match=why):
+            adapt(model, method, **small(method))
+        return
+    adapt(model, method, **small(method))
+    assert all(one.changes == "encoder" for one in model.adaptation) or torch.equal(
+        answers(model, features), before
+    )
+    model.train()(features).square().mean().backward()
+    learns = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
+    unreached = {f"{n.partition('.additions')[0]}.weight" for n, w in learns if w.grad is None}
+    assert unreached <= unused | {f"{name}.weight" for name in unused}
+    disturb(model)
+    after = answers(model, features)
+    assert not torch.allclose(after, before)
+    if model.adaptation[0].changes == "encoder":
+        weights.save_folder(tmp_path / "delta", model, {})
+    else:
+        weights.save_folder(tmp_path / "base", case.build(), {"name": "base"})
+        weights.save_adapted(tmp_path / "delta", model, {}, base)
+    again = weights.load(tmp_path / "delta")
+    torch.testing.assert_close(answers(again, features), after, rtol=1e-5, atol=1e-6)
+
+
+# (system, method): what the system's encoder has nothing of
+LACKS = {("embedding_statistics", "norms"): "no normalisation layer"}
+
+
+def test_only_the_delta_is_kept(examples, base, tmp_path):
+    config = dataclasses.replace(QUICK, method="svfit")
+    done = finetune(weights.load(base), examples, examples, tmp_path, config, base=str(base))
+    assert not (tmp_path / weights.WEIGHTS).exists()
+    kept = weights.read_tensors(tmp_path / weights.DELTA)
+    assert sum(value.numel() for value in kept.values()) == done.trained_parameters
+    loaded = weights.load(tmp_path)
+    assert loaded.labels == ("low", "high")
+    logits = done.model.eval()(examples.features, examples.lengths)
+    assert torch.equal(loaded(examples.features, examples.lengths), logits)
+
+
+def test_the_base_is_shared_and_switched_in_milliseconds(examples, base, tmp_path):
+    encoder = weights.load(base)
+    for name, method in (("a", "lora"), ("b", "bitfit")):
+        config = dataclasses.replace(QUICK, method=method)
+        start = weights.load(base)
+        finetune(start, examples, None, tmp_path / name, config, base=str(base))
+    models = {n: weights.load_folder(tmp_path / n, base=encoder) for n in ("a", "b")}
+    shared = encoder.blocks[0].feedforward.expand.weight
+    assert all(m.encoder.blocks[0].feedforward.expand.weight is shared for m in models.values())
+    assert models["b"].encoder.blocks[0].norm1.bias is not encoder.blocks[0].norm1.bias
+    alone = {name: weights.load(tmp_path / name) for name in models}
+    for name in ("a", "b", "a"):
+        assert torch.equal(models[name](examples.features), alone[name](examples.features))
+    began = time.perf_counter()
+    for _ in range(100):
+        models["a"], models["b"]
+    assert (time.perf_counter() - began) / 100 < 1e-3
+
+
+def test_another_base_is_refused(examples, base, tmp_path):
+    config = dataclasses.replace(QUICK, method="lora")
+    finetune(weights.load(base), examples, None, tmp_path, config, base=str(base))
+    with pytest.raises(
+        InputError, match=r"belongs to .* with sha256 [0-9a-f]{12}, not to one with"
+    ):
+        weights.load_folder(tmp_path, base=registry.build("ssast-test", seed=4))
+    described = json.loads((tmp_path / "config.json").read_text())
+    described["model"]["base"]["name"] = "gone"
+    (tmp_path / "config.json").write_text(json.dumps(described))
+    with pytest.raises(InputError, match="gone, which is neither bundled nor found from here"):
+        weights.load_folder(tmp_path)
+
+
+@pytest.mark.parametrize("where", ["", "attention.qkv", "feedforward.*|attention.*"])
+def test_peft_reads_what_lora_leaves(where, base, tmp_path, examples):
+    peft = pytest.importorskip("peft")
+    settings = {"where": where, "rank": 3}
+    config = dataclasses.replace(QUICK, method="lora", settings=settings)
+    done = finetune(weights.load(base), examples, None, tmp_path, config, base=str(base))
+    disturb(done.model)
+    weights.save_adapted(tmp_path, done.model, {}, weights.base_of(str(base), weights.load(base)))
+    plain = Classifier(weights.load(base), ["low", "high"])
+    theirs = peft.PeftModel.from_pretrained(plain, str(tmp_path)).eval()
+    ours = weights.load(tmp_path)
+    expected = done.model.eval()(examples.features)
+    torch.testing.assert_close(ours(examples.features), expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(theirs(examples.features), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_model_without_a_name_is_kept_whole(examples, tmp_path):
+    config = dataclasses.replace(QUICK, method="lora")
+    done = finetune(registry.build("ssast-test"), examples, None, tmp_path, config)
+    assert not any(isinstance(part, Inserted) for part in done.model.modules())
+    assert mergeable(done.model)
+    assert (tmp_path / weights.WEIGHTS).is_file()
+
+
+def test_what_cannot_be_merged_is_kept_whole_with_its_base(tmp_path, examples):
+    model = Classifier(registry.build("ssast-test"), ["low", "high"])
+    adapt(model, "svfit")
+    disturb(model)
+    weights.save_adapted(tmp_path, model, {})
+    loaded = weights.load(tmp_path)
+    assert torch.equal(loaded(examples.features), model.eval()(examples.features))
+    assert base_state(loaded.encoder).keys() == registry.build("ssast-test").state_dict().keys()
+
+
+def test_a_frozen_encoder_stays_in_evaluation_while_what_was_inserted_learns():
+    model = adapt(Classifier(registry.build("tera-test"), ["a", "b"]), "lora")
+    model.train()
+    assert not any(part.training for part in model.encoder.blocks[0].norm1.modules())
+    assert not model.encoder.dropout.training
+    layer = model.encoder.blocks[0].attention.query
+    assert layer.training
+    assert layer.additions["lora"].training
+    assert not layer.base.training
+    assert model.head.training
+    model.eval()
+    assert not any(part.training for part in model.modules())
+    assert trainable_parameters(model) < 5000
