@@ -433,11 +433,12 @@ class Contrast(nn.Module):
         enough = mask.sum(1) > 1
         if int(enough.sum()) < 2:
             raise InputError("contrast needs two clips that are longer than a second: crop longer")
-        bags = [
-            (tokens.values * half[..., None]).sum(1) / half.sum(1, keepdim=True).clamp(min=1)
-            for half in halves(mask, generator)
-        ]
-        loss, found = nt_xent(*(self.project(bag[enough]) for bag in bags), self.temperature)
+        values = tokens.values[enough]
+        first, second = (
+            self.project((values * half[..., None]).sum(1) / half.sum(1, keepdim=True))
+            for half in halves(mask[enough], generator)
+        )
+        loss, found = nt_xent(first, second, self.temperature)
         return {"loss": loss, "found": found}
 
     def describe(self) -> dict[str, Any]:
