@@ -13,7 +13,7 @@ from sonograph.nn.s4d import DiagonalSpace
 from sonograph.systems.represent import self_pretraining
 from sonograph.systems.represent.self_pretraining import Config
 from sonograph.weights import part_of
-from tests.golden.runners.ssast import count, strided
+from tests.golden.patches import count, strided
 
 
 @torch.no_grad()
