@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from sonograph.config import Config
 from sonograph.errors import InputError
-from sonograph.outputs import write_whole
+from sonograph.writing import write_whole
 
 FORMAT = 1
 Kind = Literal["exact", "trains", "claim", "usable", "benchmark"]
