@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sonograph.infer.windows import Sound
     from sonograph.outputs import Embedding
 
-Pooling = Literal["tokens", "special"]
+Pooling = Literal["tokens", "special", "largest"]
 
 
 @dataclass
@@ -36,11 +36,17 @@ class Tokens:
     special: Float[Tensor, "b s d"] | None = None
 
     def pool(self, how: Pooling = "tokens") -> Float[Tensor, "b d"]:
-        """One vector a clip: the mean of its own tokens, or of its special tokens."""
+        """One vector a clip: the mean of its own tokens, or of its special tokens; or, place by
+        place, the largest number among its own tokens.
+        """
         if how == "special":
             if self.special is None:
                 raise ValueError("this encoder has no special tokens: pool='tokens' is what it has")
             return self.special.mean(1)
+        if how == "largest":
+            if self.mask is None:
+                return self.values.amax(1)
+            return self.values.masked_fill(~self.mask[..., None], float("-inf")).amax(1)
         if self.mask is None:
             return self.values.mean(1)
         weight = self.mask[..., None].to(self.values.dtype)

@@ -3,8 +3,8 @@
 For whoever compares architectures on long sequences, or has a task and no other data: hide half of
 the training inputs, learn to fill them in, then fine-tune on the same inputs. A protocol, and the
 encoders that it was shown on: Transformers (full and windowed), state spaces (S4 and S4D); Mamba
-stands beside them. Amos, Berant and Gupta, "Never Train from Scratch: Fair Comparison of Long-Sequence
-Models Requires Data-Driven Priors", ICLR 2024.
+stands beside them. Amos, Berant and Gupta, "Never Train from Scratch: Fair Comparison of
+Long-Sequence Models Requires Data-Driven Priors", ICLR 2024.
 
 Published: self-pre-trained, a plain Transformer matches S4 on the Long Range Arena (average about
 86 with rotary positions, 54 without both), and S4 gains 20 points on PathX-256.
@@ -178,7 +178,8 @@ ABOUT = About(
         "Architectures are compared on long sequences: from scratch the comparison is not fair.",
         "Your own recordings are unlike what published encoders heard: `Pretraining` takes any "
         "encoder of the house.",
-        "Blocks alone: `nn.s4`, `nn.s4d`, `nn.window_attention` and `nn.rotary` are used by themselves.",
+        "Blocks alone: `nn.s4`, `nn.s4d`, `nn.window_attention` and `nn.rotary` stand by "
+        "themselves.",
     ),
     avoid=(
         "Every sample is a token: a second of speech is 16,000 of them. Encoders of spectrograms "
@@ -207,8 +208,9 @@ ABOUT = About(
         "against the recurrence written out from HiPPO's matrices, not against the official layer.",
         "Padding changes nothing: official models take inputs of one length.",
         "Inputs of any length with windows of attention: the last window is filled up.",
-        "The head of fine-tuning is the house's: the mean of all tokens, a norm, a linear map "
-        "(official: mean or maximum, for images a small network).",
+        "The head of fine-tuning is the house's: the mean of all tokens, a norm, a linear map. "
+        'PathX\'s maximum is `Classifier(..., pool="largest")`; the small network that is the '
+        "official head for images is not built.",
         "Positions of token tasks are fixed sinusoids without dropout; the vocabulary has no entry "
         "for the mask. Sizes of vocabularies are ours.",
         "DLR, MEGA and the fine-tuning of Pythia, which the official code has too, are not here.",
