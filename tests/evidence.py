@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
 import json
 import multiprocessing
 import shlex
@@ -33,6 +34,7 @@ from tests.conftest import ROOT, shared_folder
 from tests.golden.test_golden import compared, head_of
 
 RESUME_STEPS = 60  # of the pair of runs of which one is killed
+FIT_STEPS = 24  # the same for a system that adapts: each update is of a larger model
 
 
 # --- exact ---------------------------------------------------------------------------------------
@@ -111,6 +113,8 @@ def trains(system: registry.System, preset: str, data: str, steps: int) -> Recor
     began = time.perf_counter()
     recipes = importlib.import_module(f"sonograph.recipes.{system.task}.{system.name}")
     clips = clips_of(data)
+    if hasattr(recipes, "fit"):
+        return fitted(system, recipes, data, clips, steps, began)
     recipe = recipes.recipe_of(preset)
     if steps:
         recipe = recipe.override({"train.steps": steps, "train.warmup_steps": steps // 10})
@@ -158,6 +162,71 @@ def trains(system: registry.System, preset: str, data: str, steps: int) -> Recor
     return records.stamped(record, time.perf_counter() - began)
 
 
+def fitted(
+    system: registry.System, recipes: Any, data: str, clips: Any, steps: int, began: float
+) -> Record:
+    """The same for a system that adapts or studies models: its recipe's `fit`."""
+    with tempfile.TemporaryDirectory() as given:
+        folder = Path(given)
+        whole = recipes.fit(folder / "whole", clips, steps or None)
+        recipes.fit(folder / "straight", clips, FIT_STEPS)
+        process = multiprocessing.get_context("spawn").Process(
+            target=recipes.fit, args=(folder / "killed", clips, FIT_STEPS)
+        )
+        process.start()
+        while process.is_alive() and _steps_of(folder / "killed") < FIT_STEPS // 3:
+            time.sleep(0.02)
+        killed_at = _steps_of(folder / "killed")
+        process.kill()
+        process.join()
+        recipes.fit(folder / "killed", clips, FIT_STEPS)
+        names = [p.relative_to(folder / "straight") for p in kept_weights(folder / "straight")]
+        equal = bool(names) and process.exitcode != 0
+        for name in names:
+            one, other = (weights.read_tensors(folder / k / name) for k in ("straight", "killed"))
+            equal = equal and one.keys() == other.keys()
+            equal = equal and all(bool((value == other[key]).all()) for key, value in one.items())
+    after, before = whole["loss_after"], whole["loss_before"]
+    record = Record(
+        system=system.name,
+        kind="trains",
+        sentence="It lowers the held-out loss on real sound, and a run that is killed ends in "
+        "equal weights.",
+        rule="the held-out loss after is below that before; weights of a run killed (SIGKILL) and "
+        "started again equal those of one that ran through, to the bit",
+        verdict="shown" if after < before and equal else "not shown",
+        measured=(
+            Figure("held-out loss before", before),
+            Figure("held-out loss after", after),
+            Figure("updates", whole["steps"]),
+            Figure("clips a second", whole["clips_per_s"]),
+        ),
+        data=(f"{data}: {len(clips)} clips, {clips.seconds / 3600:.2f} h",),
+        sources=sources(system),
+        details={
+            "resumed_equal": equal,
+            "killed_at_step": killed_at,
+            "compared": [str(name) for name in names],
+            "whole": whole,
+        },
+    )
+    return records.stamped(record, time.perf_counter() - began)
+
+
+def kept_weights(folder: Path) -> list[Path]:
+    """The files that a run leaves as its result, not those that it goes on from."""
+    files = sorted(folder.rglob("*.safetensors"))
+    return [p for p in files if not {"state", "training", "untaught"} & set(p.parts)]
+
+
+def _steps_of(folder: Path) -> int:
+    """How far a run has come, by its logs."""
+    from sonograph.train.log import read_log
+
+    logs = [path for path in folder.rglob("log.jsonl") if "untaught" not in path.parts]
+    return max((line["step"] for path in logs for line in read_log(path)), default=0)
+
+
 def _killed(recipes: Any, preset: str, clips: Any, folder: Path, recipe: Any) -> tuple[bool, int]:
     """Start, kill after a third, start again: (was it killed, after which step)."""
     from sonograph.train.log import read_log
@@ -187,7 +256,7 @@ def usable(system: registry.System, preset: str, data: str, task: str) -> Record
     with tempfile.TemporaryDirectory() as given:
         folder = Path(given)
         sounds(folder / "sounds", data)
-        for command, expected in commands(folder, preset, data, task):
+        for command, expected in commands_of(system)(folder, preset, data, task):
             since = time.perf_counter()
             done = subprocess.run(
                 [sys.executable, "-m", "sonograph.cli", *command], capture_output=True, text=True
@@ -237,6 +306,14 @@ def sounds(folder: Path, data: str) -> None:
     broken.mkdir()
     (broken / "cut.flac").write_bytes(whole[:30])
     (broken / "text.wav").write_text("this is no sound")
+
+
+def commands_of(system: registry.System) -> Any:
+    """What is typed for a system: its own commands, else those of what represents sound."""
+    name = f"tests.commands.{system.name}"
+    if importlib.util.find_spec("tests.commands") and importlib.util.find_spec(name):
+        return importlib.import_module(name).commands
+    return commands
 
 
 def commands(folder: Path, preset: str, data: str, task: str) -> list[tuple[list[str], int]]:

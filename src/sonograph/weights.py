@@ -264,7 +264,10 @@ def build(described: Mapping[str, Any]) -> nn.Module:
     if kind == "pretraining":
         encoder = build(described["encoder"])
         system = described.get("system", described["encoder"]["system"])
-        return registry.module(system).Pretraining(encoder)
+        module = registry.module(system)
+        if "config" in described:  # an objective with settings of its own, such as labels
+            return module.Pretraining(encoder, module.Config.from_dict(described["config"]))
+        return module.Pretraining(encoder)
     if kind == "classifier":
         return _classifier(build(described["encoder"]), described)
     raise InputError(f"a model of kind {kind!r} is not known: update sonograph")

@@ -18,6 +18,7 @@ from sonograph.train.finetune import (
     finetune,
     measure,
 )
+from sonograph.train.log import read_log
 from sonograph.train.trainer import TrainConfig
 
 QUICK = Finetune(
@@ -127,3 +128,16 @@ def test_examples_are_cut_and_filled_to_one_length(tmp_path):
     torch.testing.assert_close(alone.features[0], made.features[1], atol=1e-4, rtol=1e-4)
     with pytest.raises(InputError, match="'c2', which is none of the 2 classes"):
         examples_of(Clips(clips), "x", spec, 64, ["c0", "c1"])
+
+
+@pytest.mark.parametrize("method", ["linear", "lora"])
+def test_watching_logs_the_held_out_accuracy_and_changes_nothing(examples, tmp_path, method):
+    config = dataclasses.replace(QUICK, method=method)
+    plain = finetune(registry.build("ssast-test"), examples, examples, tmp_path / "a", config)
+    assert not any(e["kind"] == "valid" for e in read_log(tmp_path / "a/training/log.jsonl"))
+    config = config.override({"train.eval_every": 2})
+    done = finetune(registry.build("ssast-test"), examples, examples, tmp_path / "b", config)
+    log = [e for e in read_log(tmp_path / "b/training/log.jsonl") if e["kind"] == "valid"]
+    assert [line["step"] for line in log] == [2, 4]
+    assert log[-1]["accuracy"] == pytest.approx(done.measured.accuracy)
+    assert torch.equal(done.measured.scores, plain.measured.scores)

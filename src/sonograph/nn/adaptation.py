@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -23,6 +23,8 @@ from sonograph import config as configuration
 from sonograph.errors import InputError
 from sonograph.nn.targets import Target, put, submodule
 
+Objective = Callable[[Any, Any, torch.Generator], Mapping[str, Any]]
+
 
 @dataclasses.dataclass(frozen=True)
 class Method(configuration.Config):
@@ -33,12 +35,15 @@ class Method(configuration.Config):
         beside the encoder's ("delta"), or the encoder itself ("encoder": it is kept as a whole).
     lr: a learning rate for a few hundred updates of a small model, for who has none.
     no_decay: patterns of weights that weight decay would harm.
+    keeps_start: whether the adapted model begins as the given one, to the bit.
     """
 
     size: ClassVar[str] = ""
     changes: ClassVar[Literal["head", "delta", "encoder"]] = "delta"
     lr: ClassVar[float] = 5e-3
     no_decay: ClassVar[tuple[str, ...]] = ()
+    keeps_start: ClassVar[bool] = True
+    views: ClassVar[int] = 1  # of methods that change the head alone: vectors of each clip
 
     def insert(self, encoder: nn.Module) -> None:
         """Change `encoder` in place. Raises InputError where it lacks what the method needs."""
@@ -54,9 +59,13 @@ class Method(configuration.Config):
     def begin(self, model: nn.Module, stage: int) -> None:
         """Change the model before stage 1, 2 ...: a pure function of the model as it is."""
 
-    def penalties(self, model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Terms that the method adds to the loss of a batch."""
-        return {}
+    def objective(self, teach: Objective) -> Objective:
+        """The loss of a batch: what it would be without the method, or something else.
+
+        teach(model, batch, generator) -> {"loss": .., parts}. Of methods that change the head
+        alone, the batch holds vectors and the model is what has a `head`.
+        """
+        return teach
 
 
 class Inserted(nn.Module):

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from sonograph.nn.prefix import Prefix
 from sonograph.nn.transformer import Feedforward
 
 
@@ -32,6 +33,7 @@ class SelfAttention(nn.Module):
         self.key = nn.Linear(width, width)
         self.value = nn.Linear(width, width)
         self.project = nn.Linear(width, width)
+        self.prefix: Prefix | None = None  # of an adaptation
 
     def forward(
         self, x: Float[Tensor, "b n d"], mask: Bool[Tensor, "b n"] | None = None
@@ -41,6 +43,8 @@ class SelfAttention(nn.Module):
             for part in (self.query, self.key, self.value)
         )
         keys = None if mask is None else mask[:, None, None, :]
+        if self.prefix is not None:
+            k, v, keys = self.prefix.extend(k, v, keys)
         dropout = self.dropout if self.training else 0.0
         mixed = scaled_dot_product_attention(q, k, v, attn_mask=keys, dropout_p=dropout)
         return self.project(rearrange(mixed, "b h n d -> b n (h d)"))

@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import linear, scaled_dot_product_attention
 
+from sonograph.nn.prefix import Prefix
 from sonograph.nn.transformer import Feedforward
 
 GateFrom = Literal["query", "input"]
@@ -84,6 +85,7 @@ class GatedAttention(nn.Module):
         self.project = nn.Linear(width, width)
         self.gate = nn.Linear(width // num_heads, 8)
         self.gate_scale = nn.Parameter(torch.ones(1, num_heads, 1, 1))
+        self.prefix: Prefix | None = None  # of an adaptation
 
     def forward(
         self,
@@ -100,6 +102,10 @@ class GatedAttention(nn.Module):
             logits = self.gates(q if self.gate_from == "query" else given) * bias
             if mask is not None:
                 logits = logits.masked_fill(~mask[:, None, None, :], float("-inf"))
+            if self.prefix is not None:
+                k, v, extended = self.prefix.extend(k, v, logits)
+                assert extended is not None
+                logits = extended
             dropout = self.dropout if self.training else 0.0
             mixed = scaled_dot_product_attention(q, k, v, attn_mask=logits, dropout_p=dropout)
         return self.project(rearrange(mixed, "b h n d -> b n (h d)").to(x.dtype))

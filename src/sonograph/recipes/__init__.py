@@ -18,6 +18,9 @@ from sonograph.progress import Progress, silent
 if TYPE_CHECKING:
     from sonograph.records import Record
 
+# objectives that learn labels, on any encoder: the system whose recipe has them
+FROM_LABELS = dict.fromkeys(("look", "supcon", "cross-entropy"), "supervised_transfer")
+
 
 def recipe_module(system: str) -> Any:
     """The recipe of a system. Raises InputError where there is none yet."""

@@ -37,6 +37,8 @@ def adapt(
     for one in chosen:
         one.insert(getattr(model, "encoder", model))
         one.fit_head(model)
+    if (device := next(model.parameters()).device).type != "meta":
+        model.to(device)  # what was inserted stands where the model does
     heads = [part for name, part in model.named_modules() if _named(name, head)]
     if not heads and any(one.changes == "head" for one in chosen):
         names = [name for name, _ in model.named_modules() if name]

@@ -45,12 +45,14 @@ class TrainConfig(Config):
     eval_every: int = 0  # 0: only at the end
     save_every: int = 500  # 0: only at the end
     log_every: int = 10
+    stop_when_flat: float = 0.0  # stop where less is left to gain (train/stopping.py); 0: never
 
     def __post_init__(self) -> None:
         for name in ("steps", "accumulate", "log_every", "epoch_steps"):
             if getattr(self, name) < 1:
                 raise InputError(f"TrainConfig.{name} is {getattr(self, name)}: it is at least 1")
-        for name in ("lr", "weight_decay", "warmup_steps", "eval_every", "save_every", "clip_norm"):
+        at_least_0 = ("lr", "weight_decay", "warmup_steps", "eval_every", "save_every", "clip_norm")
+        for name in (*at_least_0, "stop_when_flat"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"TrainConfig.{name} is {getattr(self, name)}: it is at least 0")
         if not 0 <= self.ema_decay < 1:
@@ -59,4 +61,13 @@ class TrainConfig(Config):
 
 # May differ between the first start and a resume, because a step does not depend on them
 # (`steps` also ends the cosine: a longer run follows the longer curve from there).
-FREE_TO_CHANGE = ("steps", "eval_every", "save_every", "log_every", "device", "parallel", "compile")
+FREE_TO_CHANGE = (
+    "steps",
+    "eval_every",
+    "save_every",
+    "log_every",
+    "stop_when_flat",
+    "device",
+    "parallel",
+    "compile",
+)

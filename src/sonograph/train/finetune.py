@@ -7,6 +7,7 @@ result = finetune(encoder, train, None, "runs/effect", Finetune(method="lora"))
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -120,11 +121,11 @@ class Shuffled:
             raise InputError("there are no labelled clips to train on")
         self.examples, self.batch, self.seed, self.first = examples, batch, seed, 0
 
-    def start_at(self, k: int) -> Iterable[dict[str, Tensor]]:
+    def start_at(self, k: int) -> Iterable[dict[str, Any]]:
         self.first = k
         return self
 
-    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+    def __iter__(self) -> Iterator[dict[str, Any]]:
         count, k = len(self.examples), self.first
         while True:
             places = range(k * self.batch, (k + 1) * self.batch)
@@ -134,6 +135,7 @@ class Shuffled:
                 "features": picked.features,
                 "lengths": picked.lengths,
                 "targets": picked.targets,
+                "ids": picked.ids,
             }
             k += 1
 
@@ -199,6 +201,9 @@ def finetune(
     base: the name under which the encoder can be loaded again. With it the folder holds only what
     was learned beside the encoder, where the method leaves the encoder as it is; without it, or
     where the encoder itself learned, the whole model, into which is merged what can be.
+
+    With `config.train.eval_every` the accuracy on `test` is logged so often, for a forecast; it
+    chooses nothing.
     """
     torch.manual_seed(config.train.seed)
     methods = chosen_methods(encoder, config)
@@ -214,15 +219,21 @@ def finetune(
     )
     learner: nn.Module = model
     source = train
-    teach: Objective = Teach(config, methods)
+    teach: Objective = Teach(config)
     if all(one.changes == "head" for one in methods):  # what is frozen answers the same every time
-        learner, source, teach = Head(model), pooled(model, train), TeachHead(methods)
+        learner, source, teach = Head(model), _vectors(model, train, methods, config), teach_head
+    for one in methods:
+        teach = one.objective(teach)
     batches = Shuffled(source, config.batch, config.train.seed)
+    watch = None
+    if test is not None and plan.eval_every:
+        watch = Watch(test if learner is model else pooled(model, test))
     for stage in range(max(one.stages() for one in methods)):
         for one in methods if stage else ():
             one.begin(model, stage)
         place = Path(folder) / ("training" if stage == 0 else f"training-{stage}")
-        summary = Trainer(learner, teach, batches, place, plan, progress=progress).run()
+        trainer = Trainer(learner, teach, batches, place, plan, watch, progress, best=None)
+        summary = trainer.run()
     if not kept and mergeable(model):
         merge(model)
     measured = None if test is None else measure(model, test)
@@ -256,6 +267,20 @@ def mergeable(model: nn.Module) -> bool:
     return all(type(part).merged is not Inserted.merged for part in parts)
 
 
+def _vectors(
+    model: Classifier, train: Examples, methods: Sequence[Method], config: Finetune
+) -> Examples:
+    """The vectors that a head learns from; with a disturbed second view where one is wanted."""
+    plain = pooled(model, train)
+    if all(one.views == 1 for one in methods):
+        return plain
+    generator = torch.Generator().manual_seed(config.train.seed)
+    disturb = Teach(config).disturbed
+    parts = [disturb(part, generator) for part in train.features.split(16)]
+    other = pooled(model, dataclasses.replace(train, features=torch.cat(parts)))
+    return dataclasses.replace(plain, features=torch.stack([plain.features, other.features], 1))
+
+
 class Head(nn.Module):
     """The head of a classifier alone, on vectors that its encoder made before."""
 
@@ -280,43 +305,76 @@ def pooled(model: Classifier, examples: Examples, batch: int = 64) -> Examples:
     return dataclasses.replace(examples, features=torch.cat(vectors))
 
 
-class TeachHead:
-    """Cross-entropy of a head on vectors, and what the methods add to it."""
+class Watch:
+    """Accuracy and cross-entropy on clips that are not learned from, for the log."""
 
-    def __init__(self, methods: Sequence[Method]):
-        self.methods = tuple(methods)
+    def __init__(self, examples: Examples, batch: int = 64):
+        self.examples, self.batch = examples, batch
 
-    def __call__(
-        self, model: nn.Module, batch: Mapping[str, Tensor], generator: torch.Generator
-    ) -> dict[str, Tensor]:
-        logits = model(batch["features"])
-        return _parts(logits, model, batch, self.methods)
+    def __call__(self, model: nn.Module) -> dict[str, float]:
+        examples, sums = self.examples, {"loss": 0.0, "accuracy": 0.0}
+        for first in range(0, len(examples), self.batch):
+            part = slice(first, first + self.batch)
+            inputs = [examples.features[part]]
+            if not isinstance(model, Head):
+                inputs.append(examples.lengths[part])
+            logits, targets = model(*inputs).float(), examples.targets[part]
+            sums["loss"] += float(cross_entropy(logits, targets, reduction="sum"))
+            sums["accuracy"] += float((logits.argmax(1) == targets).sum())
+        return {name: value / len(examples) for name, value in sums.items()}
+
+
+EVALUATIONS, SHARE = 20, 0.1  # at most so many, and at most so much of the training's time
+
+
+def watching(steps: int, batch: int, held_out: int) -> int:
+    """Steps between looks at the held-out clips, so that the log can be forecast; 0: too costly.
+
+    A look costs a forward pass a clip, a third of what a clip costs in training.
+
+    >>> watching(300, 32, 60), watching(300, 32, 700), watching(100, 32, 5000)
+    (15, 73, 0)
+    """
+    every = max(1, steps // EVALUATIONS, math.ceil(held_out / (3 * batch * SHARE)))
+    return every if held_out and every < steps else 0
+
+
+def teach_head(
+    model: nn.Module, batch: Mapping[str, Tensor], generator: torch.Generator
+) -> dict[str, Tensor]:
+    """Cross-entropy of a head on vectors (n, d), or on several views of each (n, views, d)."""
+    vectors, targets = batch["features"], batch["targets"]
+    if vectors.ndim == 3:
+        targets = targets.repeat(vectors.shape[1])
+        vectors = vectors.transpose(0, 1).flatten(0, 1)
+    return _answers(model(vectors), targets)
 
 
 class Teach:
     """Cross-entropy on features, with a random offset and a shift in time as SSAST adds them."""
 
-    def __init__(self, config: Finetune, methods: Sequence[Method] = ()):
-        self.noise, self.roll, self.methods = config.noise, config.roll_frames, tuple(methods)
+    def __init__(self, config: Finetune):
+        self.noise, self.roll = config.noise, config.roll_frames
 
     def __call__(
         self, model: nn.Module, batch: Mapping[str, Tensor], generator: torch.Generator
     ) -> dict[str, Tensor]:
-        features = batch["features"]
+        features = self.disturbed(batch["features"], generator)
+        return _answers(model(features, batch["lengths"]), batch["targets"])
+
+    def disturbed(
+        self, features: Float[Tensor, "b bins frames"], generator: torch.Generator
+    ) -> Float[Tensor, "b bins frames"]:
+        """One offset a clip, one shift a batch."""
         if self.noise:
             offset = torch.randn(len(features), 1, 1, generator=generator) * self.noise
             features = features + offset.to(features)
         if self.roll:
             shift = int(torch.randint(-self.roll, self.roll + 1, (), generator=generator))
             features = features.roll(shift, dims=2)
-        logits = model(features, batch["lengths"])
-        return _parts(logits, model, {**batch, "features": features}, self.methods)
+        return features
 
 
-def _parts(
-    logits: Tensor, model: nn.Module, batch: Mapping[str, Tensor], methods: Sequence[Method]
-) -> dict[str, Tensor]:
-    loss = cross_entropy(logits.float(), batch["targets"])
-    right = (logits.argmax(1) == batch["targets"]).float().mean()
-    terms = {name: term for one in methods for name, term in one.penalties(model, batch).items()}
-    return {"loss": sum(terms.values(), loss), "accuracy": right, **terms}
+def _answers(logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    right = (logits.argmax(1) == targets).float().mean()
+    return {"loss": cross_entropy(logits.float(), targets), "accuracy": right}

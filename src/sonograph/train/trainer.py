@@ -40,7 +40,8 @@ from sonograph.train.distributed import (
 )
 from sonograph.train.ema import Ema
 from sonograph.train.interrupt import Interrupts, Stopped
-from sonograph.train.log import Log, draw
+from sonograph.train.log import Log, draw, read_log
+from sonograph.train.stopping import Stopping, WhenFlat
 
 Objective = Callable[[nn.Module, Any, torch.Generator], Mapping[str, Any]]
 
@@ -63,6 +64,7 @@ class Summary:
     best: dict[str, float] | None  # the best evaluation and its "step"
     last: dict[str, float]  # the last logged values
     peak_memory: int  # bytes: of the GPU where one is used, else of the process
+    ended: str = ""  # why training stopped before its last step, if a rule said so
 
 
 class Trainer:
@@ -87,13 +89,22 @@ class Trainer:
         config: TrainConfig,
         evaluate: Callable[[nn.Module], Mapping[str, float]] | None = None,
         progress: Progress = silent,
-        best: tuple[str, Literal["min", "max"]] = ("loss", "min"),
+        best: tuple[str, Literal["min", "max"]] | None = ("loss", "min"),
+        stopping: Stopping | None = None,
     ):
+        if best is None and (config.schedule == "plateau" or config.stop_when_flat):
+            raise InputError("a plateau and an early stop follow a number: say which in `best`")
+        if config.stop_when_flat and stopping is None and best is not None:
+            stopping = WhenFlat(config.stop_when_flat, *best)
+        if stopping is not None and evaluate is None:
+            raise InputError("a stopping rule follows evaluations: give `evaluate`")
         if config.schedule == "plateau" and evaluate is None:
             raise InputError('schedule "plateau" follows an evaluation: give `evaluate`')
         self.model, self.objective, self.batches = model, objective, batches
         self.config, self.evaluate, self.progress = config, evaluate, progress
-        self.best_name, self.best_direction = best
+        self.chooses = evaluate is not None and best is not None
+        self.best_name, self.best_direction = best or ("loss", "min")
+        self.stopping, self.ended = stopping, ""
         self.folder = Path(folder)
         self.step = 0  # updates made
         self.saved = -1  # step of the newest state
@@ -109,13 +120,15 @@ class Trainer:
         self._begin()
         with self.interrupts, torch.random.fork_rng(self._devices(), device_type=self._fork_type()):
             stream = iter(self.batches.start_at(self.step * self.config.accumulate))
-            while self.step < self.config.steps:
+            while self.step < self.config.steps and not self.ended:
                 self._update(stream)
                 finished = self.step == self.config.steps
                 if self.step % self.config.log_every == 0 or finished:
                     self._log_training()
                 if finished or _due(self.step, self.config.eval_every):
                     self._evaluate()
+                    self._ask_to_end()
+                    finished = finished or bool(self.ended)
                 if finished or self._stopping() or _due(self.step, self.config.save_every):
                     self._save()
                 if self._stopping() and not finished:
@@ -271,18 +284,29 @@ class Trainer:
         with self._published(), torch.no_grad():
             found = self.wrapped(self.evaluate) if self.runtime.sharded else self._plain_evaluate()
             found = {name: float(value) for name, value in self.runtime.share(found).items()}
-            if self.best_name not in found:
-                hint = did_you_mean(self.best_name, found)
-                raise InputError(f"`evaluate` returned no {self.best_name!r}.{hint}")
-            value = found[self.best_name]
-            self.plateau.observe(value)
-            if self.best is None or schedule.better(
-                value, self.best[self.best_name], self.best_direction
-            ):
-                self.best = {"step": self.step} | found
-                self._write_model("model.safetensors")
+            if self.chooses:
+                self._keep_if_best(found)
         if self.runtime.main:
             self.log.write({"step": self.step, "kind": "valid"} | found)
+
+    def _keep_if_best(self, found: dict[str, float]) -> None:
+        if self.best_name not in found:
+            hint = did_you_mean(self.best_name, found)
+            raise InputError(f"`evaluate` returned no {self.best_name!r}.{hint}")
+        value = found[self.best_name]
+        self.plateau.observe(value)
+        if self.best is None or schedule.better(
+            value, self.best[self.best_name], self.best_direction
+        ):
+            self.best = {"step": self.step} | found
+            self._write_model("model.safetensors")
+
+    def _ask_to_end(self) -> None:
+        """What the stopping rule says of the held-out lines so far."""
+        if self.stopping is not None and self.step < self.config.steps:
+            lines = read_log(self.log.path) if self.runtime.main else []
+            held_out = [line for line in lines if line["kind"] == "valid"]
+            self.ended = self.runtime.share(self.stopping(held_out) if held_out else "")
 
     def _plain_evaluate(self) -> dict[str, Any]:
         step = getattr(
@@ -305,7 +329,7 @@ class Trainer:
             return
         with self._published():
             self._write_model("last.safetensors")
-            if self.evaluate is None:
+            if not self.chooses:
                 self._write_model("model.safetensors")
         groups = {
             "model": checkpoint.model_tensors(self.model),
@@ -350,6 +374,7 @@ class Trainer:
         if self.runtime.main:
             self.log.cut(self.step)
         self.runtime.wait()
+        self._ask_to_end()  # it may be its rule that ended it
 
     # -- the end --------------------------------------------------------------------------------
 
@@ -368,6 +393,7 @@ class Trainer:
             best=self.best,
             last=self.last,
             peak_memory=_peak_memory(self.runtime.device),
+            ended=self.ended,
         )
 
     def _stopping(self) -> bool:

@@ -54,6 +54,7 @@ def run(args: Args) -> int:
         examples_of,
         finetune,
         frames_of,
+        watching,
     )
     from sonograph.train.plan import agree, fingerprint, warmup
     from sonograph.verbs import show
@@ -68,7 +69,10 @@ def run(args: Args) -> int:
     )
     methods = chosen_methods(encoder, config)
     output = args.output or Path("runs") / f"{name}-{task}-{args.method}"
-    config = config.override({"train.warmup_steps": warmup(output, config.train)})
+    every = watching(config.train.steps, config.batch, len(test))
+    config = config.override(
+        {"train.warmup_steps": warmup(output, config.train), "train.eval_every": every}
+    )
 
     agree(
         output,

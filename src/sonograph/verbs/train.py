@@ -27,7 +27,13 @@ class Args:
     seed: int | None = None
     """Of weights, order, crops and masks."""
     objective: str | None = None
-    """What is learned, where the system has several: joint, discriminative, generative."""
+    """joint, discriminative or generative where the system has them; from labels, on any encoder:
+    look (k nearest neighbours), supcon or cross-entropy."""
+    task: str | None = None
+    """Which labels, for objectives that learn from labels, where clips have several."""
+    stop_when_flat: float | None = None
+    """Stop where the held-out loss (or what the recipe follows) has less than this left to gain;
+    forty evaluations in all, unless the recipe has more. A falling learning rate moves the end."""
     set: tuple[str, ...] = ()
     """More of the recipe, as FIELD=VALUE: --set train.weight_decay=0.05 workers=2."""
     folder: Path | None = None
@@ -40,17 +46,29 @@ def run(args: Args) -> int:
     import sys
 
     from sonograph import registry
-    from sonograph.recipes import recipe_module
+    from sonograph.data.named import task_of
+    from sonograph.errors import InputError
+    from sonograph.recipes import FROM_LABELS, recipe_module
     from sonograph.train.plan import agree, fingerprint, warmup
     from sonograph.verbs import show
 
     preset = registry.preset(args.preset)
-    module = recipe_module(preset.system)
-    recipe = module.recipe_of(args.preset).override(changes(args))
+    module = recipe_module(FROM_LABELS.get(args.objective or "", preset.system))
+    recipe = module.recipe_of(args.preset)
+    if args.task is not None and not hasattr(recipe, "task"):
+        raise InputError(
+            "--task is for objectives that learn from labels: add --objective with one of "
+            f"{', '.join(FROM_LABELS)}"
+        )
+    recipe = recipe.override(changes(args))
     output = args.output or Path("runs") / args.preset
     recipe = recipe.override({"train.warmup_steps": warmup(output, recipe.train)})
     steps = recipe.train.steps
+    if args.stop_when_flat is not None:
+        recipe = recipe.override({"train.eval_every": often(recipe.train.eval_every, steps)})
     clips = _clips(args, preset.make().features.rate_hz)  # type: ignore[attr-defined]
+    if hasattr(recipe, "task"):
+        recipe = recipe.override(task=task_of(clips, recipe.task))
     print(
         f"{args.preset}, {steps} steps of {recipe.batch} clips, on {len(clips):,} clips, "
         f"{clips.seconds / 60:.0f} min, into {output}",
@@ -64,6 +82,7 @@ def run(args: Args) -> int:
             "batch": recipe.batch,
             "warmup_steps": recipe.train.warmup_steps,
             "clips": fingerprint(clips),
+            **({"task": recipe.task} if hasattr(recipe, "task") else {}),
         },
     )
     summary = module.pretrain(args.preset, clips, output, recipe, _line("training"))
@@ -71,6 +90,8 @@ def run(args: Args) -> int:
     if args.json:
         show.as_json(told)
     else:
+        if told["ended"]:
+            print(f"stopped: {told['ended']}")
         for name, value in told["held_out"].items():
             print(f"held-out {name}: {value:.4g}")
         print(
@@ -90,6 +111,8 @@ def changes(args: Args) -> dict[str, Any]:
         "train.lr": args.lr,
         "train.seed": args.seed,
         "objective": args.objective,
+        "train.stop_when_flat": args.stop_when_flat,
+        "task": args.task,
     }
     found = {name: value for name, value in named.items() if value is not None}
     return {**found, **assignments(args.set)}
@@ -109,6 +132,15 @@ def assignments(given: tuple[str, ...]) -> dict[str, Any]:
         except json.JSONDecodeError:  # a word, not a number
             found[name] = value
     return found
+
+
+EVALUATIONS = 40  # what a learning curve needs to be followed
+
+
+def often(eval_every: int, steps: int) -> int:
+    """Steps between evaluations: the recipe's, or fewer to have enough of a curve."""
+    enough = max(1, steps // EVALUATIONS)
+    return min(eval_every, enough) if eval_every else enough
 
 
 def _clips(args: Args, rate_hz: int) -> Any:
@@ -139,4 +171,5 @@ def _told(name: str, summary: Any) -> dict[str, Any]:
         "peak_memory_bytes": summary.peak_memory,
         "held_out": summary.best or {},
         "last": summary.last,
+        "ended": summary.ended,
     }

@@ -25,7 +25,7 @@ import torch
 from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import gelu, interpolate, pad, scaled_dot_product_attention
+from torch.nn.functional import gelu, interpolate, pad
 
 from sonograph import config as configuration
 from sonograph.audio.feature_spec import FeatureSpec, Frontend, log_mel_spec
@@ -75,17 +75,8 @@ class DropAttention(Attention):
     """Self-attention without biases of queries, keys and values, with dropout of its weights."""
 
     def __init__(self, width: int, num_heads: int, dropout: float):
-        super().__init__(width, num_heads)
+        super().__init__(width, num_heads, dropout)
         self.qkv = nn.Linear(width, 3 * width, bias=False)
-        self.dropout = dropout
-
-    def forward(self, x: Float[Tensor, "b n d"], mask: Tensor | None = None) -> Tensor:
-        q, k, v = rearrange(
-            self.qkv(x), "b n (three h d) -> three b h n d", three=3, h=self.num_heads
-        )
-        dropout = self.dropout if self.training else 0.0
-        mixed = scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
-        return self.project(rearrange(mixed, "b h n d -> b n (h d)"))
 
 
 def block(config: Config) -> PreNormBlock:

@@ -1,0 +1,1 @@
+"""What a user types for a system whose job is not to represent sound."""

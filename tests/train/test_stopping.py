@@ -1,0 +1,127 @@
+"""Rules that end a run early; a run that was killed ends in the same place."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sonograph.errors import InputError
+from sonograph.train.log import read_log
+from sonograph.train.stopping import WhenFlat
+from sonograph.train.trainer import Stopped, TrainConfig, Trainer
+from tests.train import tiny
+from tests.train.test_trainer import stop_at
+
+BASE = TrainConfig(steps=12, lr=1e-2, save_every=5, log_every=5, eval_every=2, device="cpu")
+
+
+@pytest.fixture(autouse=True)
+def no_drawing(monkeypatch):
+    monkeypatch.setattr("sonograph.train.trainer.draw", lambda folder: None)
+
+
+def train(folder, config=BASE, **more):
+    trainer = Trainer(
+        tiny.Tiny(), tiny.noisy, tiny.Numbers(), folder, config, tiny.evaluate, **more
+    )
+    return trainer.run()
+
+
+def after_three(lines):
+    """A pure function of the held-out lines."""
+    assert all(line["kind"] == "valid" for line in lines)
+    return "three are enough" if len(lines) >= 3 else ""
+
+
+def lines(curve, name="loss"):
+    return [{"step": 10 * k, "kind": "valid", name: value} for k, value in curve]
+
+
+def test_a_rule_ends_the_run_and_the_run_says_why(tmp_path):
+    summary = train(tmp_path, stopping=after_three)
+    assert (summary.steps, summary.ended) == (6, "three are enough")
+    log = read_log(tmp_path / "log.jsonl")
+    assert [line["step"] for line in log if line["kind"] == "valid"] == [2, 4, 6]
+    assert (tmp_path / "last.safetensors").is_file()
+    assert train(tmp_path / "other").ended == ""
+
+
+@pytest.mark.parametrize("step", [3, 5, 6])
+def test_a_killed_run_ends_where_it_would_have(tmp_path, step):
+    train(tmp_path / "one", stopping=after_three)
+    with pytest.raises(Stopped) if step < 6 else pytest.MonkeyPatch.context():
+        train(tmp_path / "two", stopping=after_three, progress=stop_at(step))
+    summary = train(tmp_path / "two", stopping=after_three)
+    assert summary.steps == 6
+    for name in ("model.safetensors", "last.safetensors"):
+        first, second = (load_file(tmp_path / n / name) for n in ("one", "two"))
+        assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_an_ended_run_stays_ended_until_the_rule_is_taken_away(tmp_path):
+    train(tmp_path, stopping=after_three)
+    again = train(tmp_path, stopping=after_three)
+    assert (again.steps, again.ended) == (6, "three are enough")
+    assert (train(tmp_path).steps, train(tmp_path).ended) == (12, "")
+
+
+def test_the_configuration_makes_the_rule(tmp_path):
+    """Against the loss of a real run: ended as soon as the rule says so, and not before."""
+    config = TrainConfig(
+        steps=60, lr=3e-3, save_every=7, eval_every=1, device="cpu", stop_when_flat=50.0
+    )
+    summary = train(tmp_path, config)
+    log = [line for line in read_log(tmp_path / "log.jsonl") if line["kind"] == "valid"]
+    rule = WhenFlat(50.0, "loss", "min")
+    assert summary.steps < 60
+    assert summary.ended == rule(log)
+    assert [k for k in range(1, len(log) + 1) if rule(log[:k])] == [len(log)]
+
+
+def test_a_rule_without_evaluations_is_refused(tmp_path):
+    for more in ({"config": TrainConfig(stop_when_flat=0.1)}, {"stopping": after_three}):
+        given = {"config": TrainConfig()} | more
+        with pytest.raises(InputError, match="follows evaluations"):
+            Trainer(tiny.Tiny(), tiny.plain, tiny.Numbers(), tmp_path, **given)
+    with pytest.raises(InputError, match="stop_when_flat"):
+        TrainConfig(stop_when_flat=-1.0)
+
+
+def test_flat_is_less_than_tau_to_gain():
+    curve = [(k, 0.5 + 2.0 / k) for k in range(1, 41)]
+    rule = WhenFlat(0.2, "loss", "min")
+    first = next(n for n in range(1, 41) if rule(lines(curve[:n])))
+    assert curve[first - 1][1] - 0.5 == pytest.approx(0.2, abs=0.01)
+    assert "is flat" in rule(lines(curve[:first]))
+    rising = [(k, 0.9 - 0.5 / k) for k in range(1, 41)]
+    assert WhenFlat(0.05, "accuracy", "max")(lines(rising, "accuracy"))
+    assert not WhenFlat(0.01, "accuracy", "max")(lines(rising, "accuracy"))
+
+
+@pytest.mark.parametrize(
+    "curve",
+    [
+        [],
+        [(k, 0.5) for k in range(1, 6)],
+        [(k, 1 + (k / 10 - 1) ** 2) for k in range(1, 30)],
+        [(k, -0.1 * k) for k in range(1, 30)],
+        [(k, float("nan")) for k in range(1, 30)],
+    ],
+    ids=["empty", "short", "turns around", "negative", "nan"],
+)
+def test_what_cannot_be_told_does_not_end_a_run(curve):
+    assert WhenFlat(1e9, "loss", "min")(lines(curve)) == ""
+    assert WhenFlat(1e9, "accuracy", "max")(lines(curve)) == ""
+
+
+def test_evaluations_that_choose_nothing_are_logged_and_the_last_weights_are_left(tmp_path):
+    summary = train(tmp_path, best=None)
+    assert summary.best is None
+    log = read_log(tmp_path / "log.jsonl")
+    assert [line["step"] for line in log if line["kind"] == "valid"] == [2, 4, 6, 8, 10, 12]
+    chosen, last = (load_file(tmp_path / f"{n}.safetensors") for n in ("model", "last"))
+    assert all(torch.equal(chosen[key], last[key]) for key in last)
+    for wrong in ({"stop_when_flat": 0.1}, {"schedule": "plateau"}):
+        with pytest.raises(InputError, match="`best`"):
+            train(tmp_path / "other", TrainConfig(**wrong), best=None)
