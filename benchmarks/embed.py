@@ -8,7 +8,6 @@ as FLAC, block by block.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -34,7 +33,7 @@ def main(hours: tuple[float, ...] = (1.0, 10.0)) -> list[Row]:
         for length in hours:
             sound = folder / "long.flac"
             write_hours(sound, length)
-            seconds, peak = embed(sound, model)
+            seconds, peak = measured("embed", str(sound), "--model", model)
             peaks.append(peak)
             memory = figure(f"embed {length:g} h, peak memory", peak / 1e9, "GB")
             rows.append(memory | {"at_most": 1.5})
@@ -51,31 +50,46 @@ def untrained(folder: Path) -> Path:
     return weights.save_folder(folder, registry.build(MODEL), {"name": MODEL, "system": SYSTEM})
 
 
-def write_hours(path: Path, hours: float) -> None:
+def write_hours(path: Path, hours: float, rate_hz: int = RATE_HZ) -> None:
     """A quiet noise that comes and goes, a minute at a time."""
     import soundfile
 
     stream = np.random.default_rng(0)
-    with soundfile.SoundFile(path, "w", RATE_HZ, 1, "PCM_16") as file:
-        left = round(hours * 3600 * RATE_HZ)
+    with soundfile.SoundFile(path, "w", rate_hz, 1, "PCM_16") as file:
+        left = round(hours * 3600 * rate_hz)
         while left > 0:
-            count = min(left, 60 * RATE_HZ)
+            count = min(left, 60 * rate_hz)
             swell = np.sin(np.linspace(0, np.pi, count))
             file.write((swell * stream.integers(-60, 60, count)).astype(np.int16))
             left -= count
 
 
-def embed(sound: Path, model: str) -> tuple[float, int]:
-    """Seconds and peak memory, in bytes, of `sonograph embed` as a process of its own."""
-    command = [sys.executable, "-m", "sonograph.cli", "embed", str(sound), "--model", model]
+# VmHWM is of this program alone; getrusage's maximum begins with that of the process before exec.
+PROGRAM = """
+import re, sys
+from pathlib import Path
+from sonograph.cli import main
+code = main(sys.argv[1:])
+told = Path("/proc/self/status")
+if told.exists():
+    peak = 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", told.read_text())[1])
+else:
+    import resource
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak *= 1 if sys.platform == "darwin" else 1024
+print(peak, file=sys.stderr)
+sys.exit(code)
+"""
+
+
+def measured(*arguments: str) -> tuple[float, int]:
+    """Seconds and peak memory, in bytes, of `sonograph ARGUMENTS` as a process of its own."""
     began = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"`sonograph embed` ended with {process.returncode}")
-    unit = 1 if sys.platform == "darwin" else 1024
-    return time.perf_counter() - began, usage.ru_maxrss * unit
+    done = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], capture_output=True)
+    seconds = time.perf_counter() - began
+    if done.returncode:
+        raise RuntimeError(f"`sonograph {arguments[0]}` ended with {done.returncode}")
+    return seconds, int(done.stderr.split()[-1])
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""PANNs as they are beside the same with batch norms folded and maps channels last, on one CPU.
+"""CNN14 beside the one of panns-inference: same weights, waveform in, equal tags out, then time.
 
-The outputs must be equal; the ratio says what folding would bring. Nothing is compared with the
-public package: it is not a dependency, and its network is the same convolutions.
+Both sides make their own log-mel; ours as it is in float32 (goal 1.0), and made for inference alone
+(goal 1.5): batch norms folded, maps channels last, or compiled with its weights frozen, which folds
+the norms and lays the weights out for the convolutions once instead of in every call.
 
-    python -m benchmarks.panns_model [PRESET] [SECONDS]
+    python -m benchmarks.panns_model [SECONDS]
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,49 +21,55 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from benchmarks.timing import Row, alternately, pair, show
 from sonograph.audio.feature_spec import Frontend
+from sonograph.errors import missing_extra
 from sonograph.nn.conv_blocks import ConvBlock
-from sonograph.registry import build
 
 SYSTEM = "panns"
+PEER = "panns-inference, fp32"
+BATCHES = (1, 4)
 
 
-def main(name: str = "panns-cnn14", seconds: float = 10.0, repeats: int = 3) -> list[Row]:
-    """Rows of the forward pass; AssertionError where the outputs are not equal."""
-    torch.manual_seed(0)
-    model = build(name).eval()
-    for block in model.modules():
-        if isinstance(block, nn.BatchNorm1d | nn.BatchNorm2d):  # folding must have work to do
-            block.get_buffer("running_mean").normal_(0, 0.1)
-            block.get_buffer("running_var").uniform_(0.5, 1.5)
-    sound = torch.randn(1, int(seconds * model.spec.rate_hz)) * 0.1
-    features = Frontend(model.spec)(sound).values
-    variants = {
-        "batch norms folded": folded(model),
-        "channels last": channels_last(copy.deepcopy(model)),
-        "folded, channels last": channels_last(folded(model)),
+def main(seconds: float = 10.0, repeats: int = 3) -> list[Row]:
+    """Rows of the tagger in inference; AssertionError where the tags are not equal."""
+    from tests.parity.test_panns_inference import INSTALLED, both
+
+    if not INSTALLED:
+        raise missing_extra("panns-inference", "parity")
+    ours, theirs = both("Cnn14", "panns-cnn14")
+    frontend = Frontend(ours.spec)
+    last: Any = folded(ours)
+    variants: dict[str, tuple[Any, float | None]] = {
+        "as it is": (ours, 1.0),
+        "batch norms folded": (folded(ours), None),
+        "folded, channels last": (last.to(memory_format=torch.channels_last), None),
+        "compiled, weights frozen": (compiled(ours), 1.5),
     }
-    plain = run(model, features)
+
+    @torch.no_grad()
+    def tags_of(model: Any, sound: Tensor) -> Tensor:
+        return ours.scores(model(frontend(sound).values))
+
+    @torch.no_grad()
+    def their_tags(sound: Tensor) -> Tensor:
+        return theirs(sound)["clipwise_output"]
+
     rows = []
-    for words, other in variants.items():
-        changed = run(other, features)
-        want, got = plain(), changed()
-        error = float((got - want).norm() / want.norm())
-        assert error < 1e-4, f"{words}: outputs differ by {error:.1e}"
-        ours_s, theirs_s = alternately(plain, changed, repeats)
-        rows.append(pair(f"{name}, {seconds:g} s, forward", ours_s, theirs_s, words))
+    for batch in BATCHES:
+        sound = 0.1 * torch.randn(batch, round(seconds * ours.spec.rate_hz))
+        peer = partial(their_tags, sound)
+        want = peer()
+        for words, (model, goal) in variants.items():
+            mine = partial(tags_of, model, sound)
+            error = float((mine() - want).norm() / want.norm())
+            assert error < 1e-4, f"{words}: tags differ by {error:.1e}"
+            name = f"CNN14, {batch} x {seconds:g} s, {words}"
+            rows.append(pair(name, *alternately(mine, peer, repeats), PEER, goal))
     return rows
 
 
-def run(model: Any, features: Tensor) -> Callable[[], Tensor]:
-    def forward() -> Tensor:
-        with torch.inference_mode():
-            return model(features)
-
-    return forward
-
-
-def channels_last(model: Any) -> nn.Module:
-    return model.to(memory_format=torch.channels_last)
+def compiled(model: nn.Module) -> Callable[..., Tensor]:
+    """The model compiled for each length and batch by itself, with its weights as constants."""
+    return torch.compile(model, dynamic=False, options={"freezing": True})
 
 
 def folded(model: nn.Module) -> nn.Module:
@@ -77,5 +85,4 @@ def folded(model: nn.Module) -> nn.Module:
 
 
 if __name__ == "__main__":
-    given = sys.argv[1:]
-    show(main(given[0] if given else "panns-cnn14", float(given[1]) if given[1:] else 10.0))
+    show(main(float(sys.argv[1])) if sys.argv[1:] else main())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from sonograph.errors import InputError
+from sonograph.writing import write_whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,25 +184,3 @@ class Matches:
         from dataclasses import asdict
 
         return {"query": self.query, "matches": [asdict(match) for match in self.matches]}
-
-
-def write_whole(path: str | Path, content: bytes) -> Path:
-    """Write a file under a temporary name, then give it its own: whole or not at all."""
-    import os
-
-    path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):  # its folder may be what is missing
-            part.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise InputError(f"cannot write {path}: {error.strerror or error}") from None
-        raise
-    return path

@@ -14,12 +14,13 @@ from typing import Any, Literal
 
 from sonograph.config import Config
 from sonograph.errors import InputError
-from sonograph.outputs import write_whole
+from sonograph.writing import write_whole
 
 FORMAT = 1
 Kind = Literal["exact", "trains", "claim", "usable", "benchmark"]
 Verdict = Literal["shown", "not shown", "inconclusive"]
-LIBRARIES = ("torch", "numpy", "soundfile", "transformers", "librosa", "kaldi-native-fbank")
+LIBRARIES = ("torch", "numpy", "soundfile", "transformers", "librosa", "kaldi-native-fbank",
+             "panns-inference")  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)

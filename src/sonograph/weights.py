@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sonograph.errors import InputError, did_you_mean, missing_extra
-from sonograph.outputs import write_whole
+from sonograph.writing import write_whole
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from sonograph.losses.contrastive import info_nce_in_clip
+from sonograph.losses.contrastive import info_nce_in_clip, nt_xent
 
 
 def written_out(targets, predictions, valid) -> tuple[float, float]:
@@ -73,3 +73,27 @@ def test_large_products_stay_finite_under_bf16():
     loss.backward()
     assert loss.dtype == torch.float32
     assert torch.isfinite(big.grad).all()
+
+
+def test_nt_xent_equals_the_loop_of_simclr():
+    generator = torch.Generator().manual_seed(0)
+    first, second = torch.randn(2, 5, 4, generator=generator)
+    loss, found = nt_xent(first, second, 0.2)
+    views = [v.double() / v.double().norm() for pair in zip(first, second) for v in pair]
+    losses, right = [], []
+    for i, view in enumerate(views):
+        partner = i + 1 if i % 2 == 0 else i - 1  # 2k-1 and 2k of algorithm 1
+        shares = {k: math.exp(view @ o / 0.2) for k, o in enumerate(views) if k != i}
+        losses.append(-math.log(shares[partner] / sum(shares.values())))
+        right.append(max(shares, key=shares.get) == partner)
+    assert loss.item() == pytest.approx(sum(losses) / 10, rel=1e-5)
+    assert found.item() == pytest.approx(sum(right) / 10)
+
+
+def test_nt_xent_of_views_that_say_nothing_and_of_equal_ones():
+    blank, found = nt_xent(torch.ones(8, 3), torch.ones(8, 3), 0.1)
+    assert blank.item() == pytest.approx(math.log(15))
+    assert found < 0.5
+    same, found = nt_xent(torch.eye(6), 3 * torch.eye(6), 0.01)
+    assert same.item() == pytest.approx(0, abs=1e-6)
+    assert found == 1

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from sonograph.nn.s4d import DiagonalKernel, DiagonalSpace, frequencies
+from sonograph.nn.s4d import DiagonalKernel, diagonal_space, frequencies
 
 
 def test_starts():
@@ -21,8 +21,8 @@ def test_sizes_of_both_layers():
     def count(layer):
         return sum(p.numel() for p in layer.parameters())
 
-    assert count(DiagonalSpace(64)) == 16_640  # the standalone one
-    grouped = DiagonalSpace(
+    assert count(diagonal_space(64)) == 16_640  # the standalone one
+    grouped = diagonal_space(
         96, groups=2, sees="both", discretise="bilinear", source="learned", start="legs"
     )
     # C of two directions, steps, B, A, skip, and the map out
@@ -33,7 +33,7 @@ def test_sizes_of_both_layers():
 @torch.no_grad()
 def test_what_lies_beyond_a_clip_changes_nothing(sees):
     torch.manual_seed(0)
-    layer = DiagonalSpace(8, states=16, sees=sees).eval()
+    layer = diagonal_space(8, states=16, sees=sees).eval()
     x = torch.randn(2, 300, 8)
     mask = torch.arange(300) < torch.tensor([[300], [77]])
     torch.testing.assert_close(layer(x, mask)[1, :77], layer(x[1:, :77])[0], atol=1e-5, rtol=1e-5)
@@ -46,7 +46,7 @@ def test_what_is_seen():
     other = x.clone()
     other[0, 30] += 1
     for sees, untouched in (("past", 30), ("both", 0)):
-        layer = DiagonalSpace(8, states=16, sees=sees).eval()
+        layer = diagonal_space(8, states=16, sees=sees).eval()
         moved = (layer(other) - layer(x)).abs().amax(2)[0] > 1e-5
         assert int(moved.nonzero()[0]) == untouched
         assert moved[31:].all()
@@ -77,7 +77,7 @@ def test_gradients_of_a_kernel():
 
 
 def test_float32_under_autocast():
-    layer, x = DiagonalSpace(8, states=4), torch.randn(1, 20, 8)
+    layer, x = diagonal_space(8, states=4), torch.randn(1, 20, 8)
     with torch.autocast("cpu", torch.bfloat16):
         assert (layer(x).float() - layer(x.bfloat16()).float()).abs().max() < 0.05
         assert layer.kernel(20).dtype == torch.float32

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sonograph.nn.rotary import rotated
-from sonograph.nn.s4d import DiagonalKernel, DiagonalSpace, convolved
+from sonograph.nn.s4d import DiagonalKernel, convolved, diagonal_space
 from sonograph.nn.window_attention import SequenceAttention
 
 
@@ -78,7 +78,7 @@ def test_convolutions_equal_numpys():
 def test_a_layer_is_the_recurrence():
     """The standalone layer with its states carried along, token by token."""
     torch.manual_seed(0)
-    layer, u = DiagonalSpace(3, states=8).eval(), torch.randn(1, 40, 3)
+    layer, u = diagonal_space(3, states=8).eval(), torch.randn(1, 40, 3)
     kernel = layer.kernel
     step = kernel.log_step.double().exp()[:, None]
     A = torch.complex(-kernel.log_decay.double().exp(), kernel.frequency.double())

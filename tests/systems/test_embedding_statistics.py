@@ -72,6 +72,7 @@ def test_fewer_pieces_than_words_is_an_error():
 
 
 def test_words_spread_over_what_was_heard():
+    torch.manual_seed(0)
     encoder = system.EmbeddingStatistics(ENCODER).eval()
     sounds = torch.randn(6, 16000) * torch.logspace(-3, 0, 6)[:, None]
     batch = (sounds, torch.full((6,), 16000))
@@ -86,3 +87,74 @@ def test_no_view_at_all():
         system.EmbeddingStatistics(
             dataclasses.replace(ENCODER, boxes=(), slices=(), windows=(), envelope=0)
         )
+
+
+def represented() -> system.EmbeddingStatistics:
+    torch.manual_seed(0)
+    encoder = system.EmbeddingStatistics(dataclasses.replace(ENCODER, represented=10))
+    sounds = torch.randn(6, 16000) * torch.logspace(-3, 0, 6)[:, None]
+    lengths = torch.full((6,), 16000)
+    encoder.find_words([(sounds, lengths)], torch.Generator().manual_seed(0))
+    return encoder
+
+
+def tones(clips: int, seconds: int) -> torch.Tensor:
+    """Clips that are alike all through and unlike one another."""
+    pitch = torch.linspace(0.05, 2.5, clips)[:, None]
+    noise = 0.01 * torch.randn(clips, seconds * 2000, generator=torch.Generator().manual_seed(0))
+    return (torch.sin(pitch * torch.arange(seconds * 2000)) + noise)[:, None]
+
+
+def test_a_learned_layer_stands_on_the_counts():
+    encoder = represented()
+    sound = tones(2, 3)
+    tokens = encoder(sound)
+    counts = system.EmbeddingStatistics(ENCODER)
+    counts.views.load_state_dict(encoder.views.state_dict())
+    want = encoder.represent(counts(sound).values).relu()
+    assert encoder.width == tokens.values.shape[2] == 10
+    torch.testing.assert_close(tokens.values, want)
+
+
+def test_contrast_teaches_the_layer_and_leaves_the_words_alone():
+    model = system.Contrast(represented(), width=8)
+    before = {n: v.clone() for n, v in model.encoder.views.state_dict().items()}
+    sound, draw = tones(8, 4), torch.Generator().manual_seed(0)
+    learning = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], 1e-2)
+    losses = []
+    for _ in range(30):
+        parts = model(sound, None, draw)
+        losses.append(float(parts["loss"].detach()))
+        learning.zero_grad()
+        parts["loss"].backward()
+        learning.step()
+    assert sum(losses[-5:]) < 0.5 * sum(losses[:5])
+    assert all(torch.equal(v, before[n]) for n, v in model.encoder.views.state_dict().items())
+
+
+def test_halves_are_apart_and_within_the_clip():
+    mask = torch.arange(9) < torch.tensor([[9], [4], [1], [0]])
+    first, second = system.halves(mask, torch.Generator().manual_seed(3))
+    assert not (first & second).any()
+    assert torch.equal(first | second, mask)
+    assert first.sum(1).tolist() == [4, 2, 0, 0]
+    again, _ = system.halves(mask, torch.Generator().manual_seed(4))
+    assert not torch.equal(first, again)
+
+
+def test_clips_of_one_second_change_nothing_and_need_others():
+    model = system.Contrast(represented())
+    sound = tones(4, 3)
+    lengths = torch.tensor([6000, 6000, 2000, 6000])
+    loss = model(sound, lengths, torch.Generator().manual_seed(0))["loss"]
+    sound[2] = torch.randn(1, 6000)
+    torch.testing.assert_close(
+        model(sound, lengths, torch.Generator().manual_seed(0))["loss"], loss
+    )
+    with pytest.raises(InputError, match="two clips that are longer than a second"):
+        model(sound, torch.tensor([6000, 2000, 2000, 2000]), torch.Generator())
+
+
+def test_contrast_needs_its_layer():
+    with pytest.raises(InputError, match="give `represented`"):
+        system.Contrast(system.EmbeddingStatistics(ENCODER))

@@ -23,6 +23,8 @@ VARIANTS = {
     "s4d": dataclasses.replace(SMALL, mixer="space", discretise="zoh", source="ones", sees="past"),
     "s4": dataclasses.replace(SMALL, mixer="space", groups=2, norm="batch", start="legs"),
     "s4 post": dataclasses.replace(SMALL, mixer="space", groups=2, order="post", dropout=0.1),
+    "nplr": dataclasses.replace(SMALL, mixer="space", form="nplr", groups=4),
+    "nplr past": dataclasses.replace(SMALL, mixer="space", form="nplr", sees="past"),
     "mamba": dataclasses.replace(SMALL, mixer="mamba", states=4),
     "mamba past": dataclasses.replace(SMALL, mixer="mamba", states=4, sees="past"),
     "tokens": dataclasses.replace(SMALL, vocabulary=11, positions="sinusoids"),
@@ -188,6 +190,24 @@ def test_batch_norm_counts_a_clips_own_places():
     torch.testing.assert_close(y[mask].mean(0), torch.zeros(4), atol=1e-6, rtol=0)
     torch.testing.assert_close(norm.running_mean, 0.1 * x[mask].mean(0))
     assert torch.equal(y[~mask], x[~mask])
+
+
+def test_kernels_of_low_rank_have_a_length_and_one_way_to_be_discrete():
+    config = VARIANTS["nplr"]
+    with pytest.raises(InputError, match="65 places are more than the 64"):
+        build(config)(inputs(config, n=65))
+    with pytest.raises(InputError, match="bilinear and learns B"):
+        build(dataclasses.replace(config, discretise="zoh"))
+
+
+def test_the_published_arms_of_state_spaces_have_a_low_rank_term():
+    for name in ("image-s4", "pathx-s4", "speech-s4"):
+        model = registry.build(f"self-pretraining-{name}", device="meta")
+        names = {n.rsplit(".", 1)[1] for n, _ in model.layers[0].named_parameters()}
+        assert {"low_rank", "into", "out", "frequency", "log_decay", "log_step"} <= names
+        kernel = model.layers[0].space.kernel
+        assert len(kernel.out) == 2
+        assert kernel.frames == model.config.frames
 
 
 # --- published files

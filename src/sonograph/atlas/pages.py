@@ -13,8 +13,8 @@ from pathlib import Path
 
 from sonograph import records, registry
 from sonograph.errors import InputError
-from sonograph.outputs import write_whole
 from sonograph.records import Record, number
+from sonograph.writing import write_whole
 
 BEGIN, END = "<!-- systems: made by `make docs` -->", "<!-- end of systems -->"
 MADE = "<!-- Made by `make docs` from the code and the records: change those, not this. -->"

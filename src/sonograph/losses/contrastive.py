@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn.functional import cross_entropy, normalize
 
 
 def info_nce_in_clip(
@@ -31,3 +32,22 @@ def info_nce_in_clip(
         shares = logits.log_softmax(2).masked_fill(~valid[:, :, None], float("-inf"))
         right = (shares.argmax(1) == own)[valid]
         return -shares.diagonal(dim1=1, dim2=2)[valid].mean(), right.float().mean()
+
+
+def nt_xent(
+    first: Float[Tensor, "n d"], second: Float[Tensor, "n d"], temperature: float
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """Which of all other vectors is the other view of the same thing? (loss in nats, accuracy)
+
+    first[i] and second[i] are two views of one thing; each of the 2n is asked for its partner
+    among the 2n - 1 others, by cosine over temperature. SimCLR (Chen et al. 2020), equation 1 and
+    algorithm 1. Always in float32.
+    """
+    count = len(first)
+    with torch.autocast(first.device.type, enabled=False):
+        views = normalize(torch.cat([first, second]).float(), dim=1)
+        itself = torch.eye(2 * count, dtype=torch.bool, device=views.device)
+        logits = (views @ views.T / temperature).masked_fill(itself, float("-inf"))
+        partner = torch.arange(2 * count, device=views.device).roll(count)
+        right = (logits.argmax(1) == partner).float().mean()
+        return cross_entropy(logits, partner), right

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from sonograph.infer.windows import Sound
     from sonograph.outputs import Embedding
 
-Pooling = Literal["tokens", "special"]
+Pooling = Literal["tokens", "special", "largest", "statistics"]
 
 
 @dataclass
@@ -36,15 +37,35 @@ class Tokens:
     special: Float[Tensor, "b s d"] | None = None
 
     def pool(self, how: Pooling = "tokens") -> Float[Tensor, "b d"]:
-        """One vector a clip: the mean of its own tokens, or of its special tokens."""
+        """One vector a clip: the mean of its own tokens, or of its special tokens; or, place by
+        place, the largest number among its own tokens; or ("statistics", 2 x rows x width values)
+        their mean and standard deviation over time in each row of the grid.
+        """
         if how == "special":
             if self.special is None:
                 raise ValueError("this encoder has no special tokens: pool='tokens' is what it has")
             return self.special.mean(1)
+        if how == "largest":
+            if self.mask is None:
+                return self.values.amax(1)
+            return self.values.masked_fill(~self.mask[..., None], float("-inf")).amax(1)
+        if how == "statistics":
+            return self._statistics()
         if self.mask is None:
             return self.values.mean(1)
         weight = self.mask[..., None].to(self.values.dtype)
         return (self.values * weight).sum(1) / weight.sum(1).clamp(min=1)
+
+    def _statistics(self) -> Float[Tensor, "b s"]:
+        values = self.values.unflatten(1, self.grid)
+        weight = torch.ones_like(values[..., :1])
+        if self.mask is not None:
+            weight = self.mask.unflatten(1, self.grid)[..., None].to(values.dtype)
+        count = weight.sum(2).clamp(min=1)
+        mean = (values * weight).sum(2) / count
+        square = ((values - mean[:, :, None]).square() * weight).sum(2) / count
+        spread = square.clamp(min=1e-8).sqrt()  # a row that never moves has a gradient too
+        return torch.cat([mean.flatten(1), spread.flatten(1)], dim=1)
 
 
 class Embeds:
@@ -97,3 +118,10 @@ def require_fit(encoder: Encoder, features: Float[Tensor, "b bins frames"]) -> N
             f"{frames} frames are more than the {longest} this model has positions for: cut the "
             "sound, or use `refit(model, frames=...)`"
         )
+
+
+def pooled_width(encoder: Encoder, pool: Pooling) -> int:
+    """How many values a pooled vector has."""
+    if pool == "special":
+        return special_width(encoder)
+    return encoder.width * (2 * encoder.grid[0] if pool == "statistics" else 1)

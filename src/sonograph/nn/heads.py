@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from sonograph.nn.adaptation import Inserted, Method
-from sonograph.nn.encoder import Embeds, Encoder, Pooling, special_width
+from sonograph.nn.encoder import Embeds, Encoder, Pooling, pooled_width
 from sonograph.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class Classifier(nn.Module, Embeds, Tagging):
 
     features (batch, bins, frames) -> logits (batch, labels). The head of AST and SSAST
     (Gong et al. 2022, section 2.4): `pool="tokens"` is 'ft_avgtok', `pool="special"` 'ft_cls'.
+    `pool="largest"` is that of PathX in the Long Range Arena.
     """
 
     adaptation: tuple[Method, ...] = ()  # how it was adapted; see `train.adapt`
@@ -74,7 +75,7 @@ class Classifier(nn.Module, Embeds, Tagging):
         self.labels = tuple(labels)
         self.answer: Answer = answer
         self.pool: Pooling = pool
-        width = encoder.width if pool == "tokens" else special_width(encoder)
+        width = pooled_width(encoder, pool)
         self.head = NormedLinear(width, len(self.labels), norm_eps)
 
     @property

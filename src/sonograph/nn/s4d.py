@@ -23,7 +23,7 @@ Start = Literal["linear", "legs"]
 Sees = Literal["both", "past"]
 
 # of A, B and the steps: weight decay leaves them alone, and their rate is lower; official code
-KERNEL_WEIGHTS = ("*.log_step", "*.log_decay", "*.frequency", "*.into")
+KERNEL_WEIGHTS = ("*.log_step", "*.log_decay", "*.frequency", "*.into", "*.low_rank")
 
 
 def frequencies(states: int, start: Start) -> np.ndarray:
@@ -122,35 +122,17 @@ def convolved(
     return torch.fft.irfft(product, n=n)[..., :length]
 
 
-class DiagonalSpace(nn.Module):
-    """An S4D layer: convolution, skip, GELU, dropout, a gated linear map. (b, l, d) -> the same.
+class StateSpace(nn.Module):
+    """A layer of state spaces: convolution, skip, GELU, dropout, a gated linear map.
 
-    As it stands, the standalone layer: one direction, zero-order hold, A of each channel, B one.
-    The configurable one of the official experiments has discretise="bilinear", source="learned",
-    few groups and sees="both", which adds a second kernel over what comes later. `mask` marks the
-    tokens of each clip; others neither see nor change anything.
-
-    >>> DiagonalSpace(8, states=4)(torch.zeros(1, 5, 8)).shape
-    torch.Size([1, 5, 8])
+    (b, l, d) -> the same. kernel: length -> (directions, d, length), of one direction or, with a
+    second kernel over what comes later, both. `mask` marks the tokens of each clip; others neither
+    see nor change anything.
     """
 
-    def __init__(
-        self,
-        width: int,
-        states: int = 64,
-        groups: int = 0,
-        sees: Sees = "past",
-        discretise: Discretise = "zoh",
-        source: Literal["ones", "learned"] = "ones",
-        start: Start = "linear",
-        steps: tuple[float, float] = (1e-3, 0.1),
-        dropout: float = 0.0,
-    ):
+    def __init__(self, width: int, kernel: nn.Module, dropout: float = 0.0):
         super().__init__()
-        directions = 2 if sees == "both" else 1
-        self.kernel = DiagonalKernel(
-            width, states, groups, directions, discretise, source, start, steps
-        )
+        self.kernel = kernel
         self.skip = nn.Parameter(torch.randn(width))
         self.drop = nn.Dropout1d(dropout)  # of a channel over the whole sequence, as published
         self.mix = nn.Linear(width, 2 * width)
@@ -165,3 +147,28 @@ class DiagonalSpace(nn.Module):
             y = convolved(u, self.kernel(x.shape[1])) + u * self.skip[:, None].float()
             y = self.drop(F.gelu(y)).transpose(1, 2)
         return F.glu(self.mix(y.to(x.dtype)), dim=-1)
+
+
+def diagonal_space(
+    width: int,
+    states: int = 64,
+    groups: int = 0,
+    sees: Sees = "past",
+    discretise: Discretise = "zoh",
+    source: Literal["ones", "learned"] = "ones",
+    start: Start = "linear",
+    steps: tuple[float, float] = (1e-3, 0.1),
+    dropout: float = 0.0,
+) -> StateSpace:
+    """An S4D layer.
+
+    As it stands, the standalone layer: one direction, zero-order hold, A of each channel, B one.
+    The configurable one of the official experiments has discretise="bilinear", source="learned",
+    few groups and sees="both".
+
+    >>> diagonal_space(8, states=4)(torch.zeros(1, 5, 8)).shape
+    torch.Size([1, 5, 8])
+    """
+    directions = 2 if sees == "both" else 1
+    kernel = DiagonalKernel(width, states, groups, directions, discretise, source, start, steps)
+    return StateSpace(width, kernel, dropout)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import copy
 import dataclasses
 import hashlib
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Int
@@ -20,10 +21,13 @@ from sonograph import weights
 from sonograph.audio.feature_spec import FeatureSpec
 from sonograph.data.clips import Clip, Clips
 from sonograph.errors import InputError
-from sonograph.metrics.intervals import Interval
+from sonograph.metrics.intervals import Interval, paired_interval
 from sonograph.progress import Progress, silent
-from sonograph.records import Figure, Verdict
+from sonograph.recipes import pretraining
+from sonograph.records import Figure, Record, Verdict, stamped
 from sonograph.train.finetune import Examples, Finetune, Finetuned, examples_of, finetune
+
+Trained = TypeVar("Trained", bound=pretraining.Recipe)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,13 +202,59 @@ def compare(
     return by_task
 
 
-def task_figures(by_task: dict[str, dict[str, Any]], arms: Sequence[str]) -> list[Figure]:
+def task_figures(by_task: Mapping[str, Mapping[str, Any]], arms: Sequence[str]) -> list[Figure]:
     """The mean accuracy of each arm in each task, for a record."""
     return [
         Figure(f"{task}, {arm}", float(np.mean(row[arm])), unit="accuracy")
         for task, row in by_task.items()
         for arm in arms
     ]
+
+
+def lesson(batch: int, updates: int, lr: float, no_decay: tuple[str, ...] = ()) -> Finetune:
+    """How a labelled task is learned in an arm: a tenth of the updates warms up."""
+    return Finetune().override(
+        {"batch": batch, "train.steps": updates, "train.lr": lr,
+         "train.warmup_steps": updates // 10, "train.no_decay": no_decay}
+    )  # fmt: skip
+
+
+def once(recipe: Trained, updates: int, seed: int) -> Trained:
+    """The pre-training of an arm: one run of so many updates, looked at when it is done."""
+    return recipe.override(
+        {"train.steps": updates, "train.seed": seed, "train.warmup_steps": updates // 10,
+         "train.eval_every": updates, "train.save_every": 0}
+    )  # fmt: skip
+
+
+def values_of(by_task: Mapping[str, Mapping[str, Any]], arm: str) -> list[float]:
+    """Every accuracy of an arm, task by task and seed by seed."""
+    return [value for row in by_task.values() for value in row[arm]]
+
+
+def difference(
+    a: str, b: str, by_task: Mapping[str, Mapping[str, Any]], also: Sequence[str] = ()
+) -> tuple[Verdict, int, tuple[Figure, ...]]:
+    """Arm a beside arm b: what came of it, over how many pairs, and the figures of a record.
+
+    also: arms whose accuracies are told beside those of the two.
+    """
+    first, second = values_of(by_task, a), values_of(by_task, b)
+    gain = paired_interval(first, second)
+    figure = Figure(f"{a} minus {b}", gain.mean, gain.low, gain.high, "accuracy")
+    told = task_figures(by_task, (a, b, *also))
+    return verdict_of(gain), len(first), (figure, *told)
+
+
+def finished(
+    found: Sequence[tuple[str, Record]], scale: str, folder: Path, began: float
+) -> list[tuple[str, Record]]:
+    """Records with the time they took, since `began` and in runs before this one, and the names
+    of their files at this scale.
+    """
+    seconds = spent(folder, time.perf_counter() - began)
+    end = "-gpu" if scale == "gpu" else ""
+    return [(f"{name}{end}", stamped(record, seconds)) for name, record in found]
 
 
 def verdict_of(gain: Interval) -> Verdict:

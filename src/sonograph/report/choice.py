@@ -17,8 +17,8 @@ from sonograph.report.page import (
     curves_block,
     document,
     limits_section,
-    write_page,
 )
+from sonograph.writing import write_whole
 
 if TYPE_CHECKING:
     from sonograph.train.auto import Candidate, Found
@@ -44,7 +44,8 @@ def choice_page(found: Found, title: str, path: str | os.PathLike[str]) -> Path:
         )
     )
     made = f"Searched for {duration(found.seconds)}, {counted(found.updates, 'update')} a training."
-    return write_page(path, document(title, _masthead(found, title), sections, limits, made))
+    text = document(title, _masthead(found, title), sections, limits, made)
+    return write_whole(path, text.encode("utf-8"))
 
 
 def _masthead(found: Found, title: str) -> Markup:

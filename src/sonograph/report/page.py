@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from sonograph.errors import InputError
 from sonograph.report import picture
 from sonograph.report.charts import (
     confusion,
@@ -35,6 +34,7 @@ from sonograph.report.markup import Markup, join, tag
 from sonograph.report.numbers import GAP, amount, counted, duration, memory, number, percent
 from sonograph.report.sound import wav_uri
 from sonograph.report.verdict import difference, headline, pair, sentence
+from sonograph.writing import write_whole
 
 LONGEST_S = 3.0  # of an example that is heard and seen
 TOP_RATE_HZ = 16_000
@@ -47,24 +47,7 @@ def write_report(path: str | os.PathLike[str], report: Report) -> Path:
 
     Raises InputError where the folder cannot be written to, and where Pillow is missing.
     """
-    return write_page(path, page(report))
-
-
-def write_page(path: str | os.PathLike[str], text: Markup) -> Path:
-    """Write a document whole or not at all. Raises InputError where the folder cannot be used."""
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(
-            f"cannot write the report to {path}: {error.strerror}: choose another folder"
-        ) from None
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
+    return write_whole(path, page(report).encode("utf-8"))
 
 
 def page(report: Report) -> Markup:

@@ -405,7 +405,7 @@ def _card(run: _Runs, kept: Sequence[str], chosen: float) -> dict[str, Any]:
 
 
 def _copied(source: Path, target: Path) -> None:
-    from sonograph.outputs import write_whole
+    from sonograph.writing import write_whole
 
     for name in (weights.DELTA, weights.PEFT, weights.CONFIG, weights.CARD):
         if (source / name).is_file():

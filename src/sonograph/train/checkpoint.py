@@ -1,17 +1,15 @@
 """What a run leaves on disk, always whole: safetensors and JSON only, no pickle.
 
-A file or folder is written under a temporary name, flushed to the disk and renamed, so that a
-process killed at any moment leaves the old one or the new one, never a half.
+A folder is made under a temporary name and renamed, as files are by `sonograph.writing`.
 """
 
 from __future__ import annotations
 
-import errno
 import json
 import os
+import re
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,31 +20,12 @@ from torch import Tensor, nn
 
 from sonograph.errors import InputError, did_you_mean
 from sonograph.train.distributed import fill, whole
-
-PARTIAL = ".partial-"
-
-
-@contextmanager
-def writing(where: Path) -> Iterator[None]:
-    """Turn a full disk or a folder that cannot be written into one line for the user."""
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        code = getattr(error, "errno", None)
-        if code == errno.ENOSPC or "os error 28" in str(error) or "No space left" in str(error):
-            raise InputError(
-                f"no space left on the disk of {where}: free some and run again"
-            ) from None
-        if code == errno.EDQUOT or "os error 122" in str(error):
-            raise InputError(f"the disk quota at {where} is used up: free some space") from None
-        raise InputError(
-            f"cannot write to {where} ({error}): choose a folder that you can write to"
-        ) from None
+from sonograph.writing import PARTIAL, explained, flush, replacing
 
 
 def prepare_folder(folder: Path) -> None:
     """Make the run folder, see that it takes files, and clear what a killed run left unfinished."""
-    with writing(folder):
+    with explained(folder):
         (folder / "state").mkdir(parents=True, exist_ok=True)
         trial = folder / f"{PARTIAL}trial"
         trial.write_bytes(b"sonograph")
@@ -57,15 +36,8 @@ def prepare_folder(folder: Path) -> None:
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write a safetensors file in one step."""
-    partial = path.with_name(PARTIAL + path.name)
-    with writing(path.parent):
-        try:
-            save_file(_apart(tensors), partial, metadata={"format": "pt"})
-            _flush(partial)
-            os.replace(partial, path)
-            _flush(path.parent)
-        finally:
-            partial.unlink(missing_ok=True)
+    with explained(path.parent), replacing(path) as partial:
+        _save(tensors, partial)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -135,18 +107,18 @@ def write_state(
     partial = folder / f"{PARTIAL}{final.name}"
     if final.exists():  # whole, and a pure function of the step
         return
-    with writing(folder):
+    with explained(folder):
         try:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
             for name, tensors in groups.items():
-                save_file(_apart(tensors), partial / f"{name}.safetensors")
-                _flush(partial / f"{name}.safetensors")
+                _save(tensors, partial / f"{name}.safetensors")
+                flush(partial / f"{name}.safetensors")
             (partial / "state.json").write_text(json.dumps(values, indent=1) + "\n")
-            _flush(partial / "state.json")
-            _flush(partial)
+            flush(partial / "state.json")
+            flush(partial)
             os.replace(partial, final)
-            _flush(folder)
+            flush(folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         for old in folder.iterdir():
@@ -168,6 +140,15 @@ def read_values(state: Path) -> dict[str, Any]:
         ) from None
 
 
+def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write tensors; what safetensors says of a disk becomes an OSError again."""
+    try:
+        save_file(_apart(tensors), path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        code = re.search(r"os error (\d+)", str(error))
+        raise OSError(int(code[1]) if code else 0, str(error)) from None
+
+
 def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Contiguous tensors that share no memory, as safetensors demands (tied weights do share)."""
     seen: set[int] = set()
@@ -178,14 +159,3 @@ def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         result[name] = tensor.clone() if place in seen else tensor
         seen.add(place)
     return result
-
-
-def _flush(path: Path) -> None:
-    """Ask the disk to hold a file or a folder's list of names."""
-    if os.name == "nt" and path.is_dir():
-        return
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

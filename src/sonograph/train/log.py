@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sonograph.train.checkpoint import PARTIAL, writing
+from sonograph.writing import explained, replacing, write_whole
 
 MAX_COLUMNS = 3
 
@@ -21,16 +20,13 @@ class Log:
         self.path = path
 
     def write(self, entry: Mapping[str, Any]) -> None:
-        with writing(self.path.parent), open(self.path, "a", encoding="utf-8") as file:
+        with explained(self.path.parent), open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
 
     def cut(self, step: int) -> None:
         """Forget what lies beyond `step`: the run goes on from there and will write it again."""
         kept = [entry for entry in read_log(self.path) if entry["step"] <= step]
-        partial = self.path.with_name(PARTIAL + self.path.name)
-        with writing(self.path.parent):
-            partial.write_text("".join(json.dumps(entry) + "\n" for entry in kept), "utf-8")
-            os.replace(partial, self.path)
+        write_whole(self.path, "".join(json.dumps(entry) + "\n" for entry in kept).encode())
 
 
 def read_log(path: str | Path) -> list[dict[str, Any]]:
@@ -80,8 +76,6 @@ def draw(folder: str | Path) -> Path | None:
         if len(kinds) > 1:
             axes.legend(fontsize=7, frameon=False)
     path = folder / "curves.png"
-    partial = folder / f"{PARTIAL}curves.png"
-    with writing(folder):
+    with explained(folder), replacing(path) as partial:
         figure.savefig(partial, dpi=110, format="png")
-        os.replace(partial, path)
     return path

@@ -10,8 +10,8 @@ from typing import Any
 
 from sonograph.data.clips import Clips
 from sonograph.errors import InputError
-from sonograph.outputs import write_whole
 from sonograph.train.config import TrainConfig
+from sonograph.writing import write_whole
 
 PLAN = "plan.json"
 

@@ -12,7 +12,7 @@ EXTRAS = {
     "g722": ("G722",),
     "hub": ("huggingface_hub",),
     "search": ("faiss",),
-    "parity": ("transformers", "librosa", "kaldi_native_fbank", "peft"),
+    "parity": ("transformers", "librosa", "kaldi_native_fbank", "peft", "panns_inference"),
 }
 HARMFUL = ("torchaudio", "torchvision", "torchcodec")  # break other imports beside a CPU torch
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from tyro.conf import Positional
 
+LONGEST = 30  # of a list; what is longer is cut
+
 
 @dataclasses.dataclass(frozen=True)
 class Args:
@@ -57,13 +59,30 @@ def _about(name: str) -> dict[str, Any]:
     }
 
 
-def _flat(value: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    rows: list[tuple[str, Any]] = []
+def _flat(value: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
     for key, item in value.items():
-        if isinstance(item, dict):
+        if isinstance(item, dict) and item:
             rows += _flat(item, f"{prefix}{key}.")
-        elif isinstance(item, list) and len(item) > 12:
-            rows.append((prefix + key, f"{', '.join(map(str, item[:12]))} ... ({len(item)})"))
+        elif isinstance(item, list | tuple) and item and isinstance(item[0], dict):
+            rows += [(f"{prefix}{key}", _words(one)) for one in item]
         else:
-            rows.append((prefix + key, item))
+            rows.append((prefix + key, _words(item)))
     return rows
+
+
+def _words(item: Any) -> str:
+    """A value as people write it: no brackets, no quotes."""
+    if item is None or item in ({}, [], (), ""):
+        return "none"
+    if isinstance(item, bool):
+        return "yes" if item else "no"
+    if isinstance(item, dict):
+        return ", ".join(f"{key} {_words(one)}" for key, one in item.items())
+    if isinstance(item, list | tuple):
+        shown = ", ".join(
+            f"({_words(one)})" if isinstance(one, list | tuple) else _words(one)
+            for one in item[:LONGEST]
+        )
+        return shown if len(item) <= LONGEST else f"{shown} ... ({len(item)})"
+    return str(item)

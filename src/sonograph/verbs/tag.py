@@ -114,7 +114,7 @@ def _csv(results: list[Any]) -> str:
 
 
 def _give(content: str, output: Path | None) -> None:
-    from sonograph.outputs import write_whole
+    from sonograph.writing import write_whole
 
     if output is None:
         print(content, end="" if content.endswith("\n") else "\n")

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 
 from sonograph.nn.hiding import Hiding
-from sonograph.nn.s4d import DiagonalSpace
+from sonograph.nn.s4d import diagonal_space
 from sonograph.systems.represent import self_pretraining
 from sonograph.systems.represent.self_pretraining import Config
 from sonograph.weights import part_of
-from tests.golden.runners.ssast import count, strided
+from tests.golden.patches import count, strided
 
 
 @torch.no_grad()
@@ -47,7 +47,7 @@ def inputs_of(case: Any, golden: Any, name: str) -> torch.Tensor:
 def layer_alone(case: Any, golden: Any, published: dict[str, torch.Tensor]) -> dict[str, Any]:
     settings = case.about["settings"]
     u = inputs_of(case, golden, "u")
-    layer = DiagonalSpace(settings["d_model"], settings["d_state"]).eval()
+    layer = diagonal_space(settings["d_model"], settings["d_state"]).eval()
     official = {f"model.layers.0.layer.{name}": value for name, value in published.items()}
     ours = self_pretraining.from_published(official)
     layer.load_state_dict(part_of(ours, "encoder.layers.0.space."))

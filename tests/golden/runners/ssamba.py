@@ -6,13 +6,10 @@ from typing import Any
 
 import torch
 
-from sonograph.losses.contrastive import info_nce_in_clip
-from sonograph.losses.masked import masked_reconstruction
 from sonograph.nn.heads import Classifier
-from sonograph.nn.hiding import Hiding
 from sonograph.systems.represent import ssamba
 from sonograph.weights import part_of
-from tests.golden.runners.ssast import count, features_of, strided, unused
+from tests.golden.patches import count, features_of, pretraining_losses, strided, unused
 
 
 @torch.no_grad()
@@ -32,17 +29,7 @@ def run(case: Any, golden: Any) -> dict[str, Any]:
     model = ssamba.Pretraining(ssamba.build(config)).eval()
     model.load_state_dict({name: ours[name] for name in model.state_dict()})
     assert count(model) + unused(published) == about["parameters"]["pretraining"]
-    clips = Hiding(model.encoder, features, None)
-    answers: dict[str, Any] = {}
-    for name, head in (("discriminative", model.discriminate), ("generative", model.generate)):
-        index = torch.as_tensor(case.inputs[f"mask_index_{name}"])
-        hidden = torch.zeros(clips.valid.shape, dtype=torch.bool).scatter_(1, index, True)
-        prediction, target, valid = model.predict(clips, hidden, head)
-        if name == "discriminative":
-            loss, accuracy = info_nce_in_clip(target, prediction, valid)
-            answers |= {"discriminative_loss": loss, "discriminative_accuracy": accuracy}
-        else:
-            answers["generative_loss"] = masked_reconstruction(prediction, target, valid)
+    answers: dict[str, Any] = pretraining_losses(case, model, features)
 
     frames = tune["input_tdim"]
     encoder = ssamba.refit(model.encoder, frames, (tune["fstride"], tune["tstride"]))

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from sonograph.systems.represent import tera
-from tests.golden.runners.ssast import count
+from tests.golden.patches import count
 
 
 @torch.no_grad()

@@ -31,9 +31,18 @@ from sonograph.errors import InputError
 from sonograph.metrics.intervals import paired_interval
 from sonograph.progress import Progress, silent
 from sonograph.recipes import pretraining
-from sonograph.recipes.arms import CORE_QUESTIONS, Way, compare, spent, task_figures, verdict_of
+from sonograph.recipes.arms import (
+    CORE_QUESTIONS,
+    Way,
+    compare,
+    difference,
+    finished,
+    lesson,
+    once,
+    values_of,
+)
 from sonograph.recipes.pretraining import card_of, data_of
-from sonograph.records import Figure, Record, stamped
+from sonograph.records import Figure, Record
 from sonograph.registry import build, preset
 from sonograph.systems.represent import beats
 from sonograph.train.finetune import Finetune
@@ -293,7 +302,6 @@ def claim(
         }
         for task in asked["probe"]
     }
-    seconds = spent(folder, time.perf_counter() - began)
     details = {"scale": plan.to_dict(), "held_out": labels, **asked}
     long = ", those of the first encoder and of the tokenizer counted in"
     pairs = [
@@ -302,8 +310,8 @@ def claim(
     ]
     found = []
     for file, a, b, sentence, updates, more in pairs:
-        gain = paired_interval(_flat(both, a), _flat(both, b))
-        same = paired_interval(_flat(both, "second"), _flat(both, "first"))
+        verdict, count, figures = difference(a, b, both, also=("untrained",))
+        same = paired_interval(values_of(both, "second"), values_of(both, "first"))
         extra = [
             Figure("second minus first, equal encoder updates", same.mean, same.low, same.high)
         ]
@@ -314,17 +322,16 @@ def claim(
             rule=RULE.format(
                 a=a,
                 b=b,
-                pairs=len(_flat(both, a)),
+                pairs=count,
                 labels=plan.labels,
                 updates=updates,
                 batch=plan.batch,
                 more=more,
             ),
-            verdict=verdict_of(gain),
+            verdict=verdict,
             measured=(
-                Figure(f"{a} minus {b}", gain.mean, gain.low, gain.high, "accuracy"),
+                *figures,
                 *(extra if a == "second" else ()),
-                *task_figures(both, (a, b, "untrained")),
                 *(
                     Figure(f"codes in use, {arm}", _perplexity(labels[arm]), unit="perplexity")
                     for arm in ("first", "second")
@@ -336,8 +343,8 @@ def claim(
             seeds=tuple(seeds),
             details=details,
         )
-        found.append((f"{file}-gpu" if scale == "gpu" else file, stamped(record, seconds)))
-    return found
+        found.append((file, record))
+    return finished(found, scale, folder, began)
 
 
 LABELS = "Predicting discrete labels teaches an encoder more than painting the hidden patches."
@@ -363,16 +370,8 @@ def _runs(
             batch=plan.batch,
             iterations=2 if arm == "second" else 1,
             tokenizer_steps=plan.tokenizer_updates,
-        ).override(
-            {
-                "train.steps": updates,
-                "train.lr": plan.lr,
-                "train.seed": seed,
-                "train.warmup_steps": updates // 10,
-                "train.eval_every": updates,
-                "train.save_every": 0,
-            }
-        )
+        ).override({"train.lr": plan.lr})
+        recipe = once(recipe, updates, seed)
         place, tell = folder / f"pretrain-{arm}-{seed}", progress(f"{arm}, seed {seed}")
         if arm == "reconstruction":
             torch.manual_seed(seed)
@@ -393,15 +392,9 @@ def _start(taught: dict[tuple[str, int], beats.BEATs], arm: str) -> Callable[[in
 def _lesson(how: str, plan: Scale) -> Finetune:
     """How the labelled tasks are asked."""
     steps = plan.probe_updates if how == "probe" else plan.adapt_updates
-    lesson = Finetune(method="linear" if how == "probe" else "full", batch=16)
     lr = 1e-2 if how == "probe" else plan.lr
-    return lesson.override(
-        {"train.steps": steps, "train.lr": lr, "train.warmup_steps": steps // 10}
-    )
-
-
-def _flat(by_task: dict[str, dict[str, list[float]]], arm: str) -> list[float]:
-    return [value for row in by_task.values() for value in row[arm]]
+    taught = lesson(16, steps, lr)
+    return dataclasses.replace(taught, method="linear") if how == "probe" else taught
 
 
 def _perplexity(held_out: list[dict[str, float]]) -> float:

@@ -23,16 +23,15 @@ from sonograph.config import Config
 from sonograph.data import corpora
 from sonograph.data.clips import Clips
 from sonograph.errors import InputError
-from sonograph.metrics.intervals import Interval, mean_interval, paired_interval
+from sonograph.metrics.intervals import Interval, mean_interval
 from sonograph.nn.mamba import UNDECAYED
 from sonograph.progress import Progress, silent
 from sonograph.recipes import pretraining
-from sonograph.recipes.arms import CORE_QUESTIONS, Way, compare, spent, task_figures, verdict_of
+from sonograph.recipes.arms import CORE_QUESTIONS, Way, compare, difference, finished, lesson, once
 from sonograph.recipes.pretraining import Recipe, data_of
-from sonograph.records import Figure, Record, Verdict, stamped
+from sonograph.records import Figure, Record, Verdict
 from sonograph.registry import build, preset
 from sonograph.systems.represent import ssamba
-from sonograph.train.finetune import Finetune
 from sonograph.train.trainer import TrainConfig
 
 PUBLISHED = Recipe(
@@ -346,16 +345,8 @@ def accuracy_record(
     encoders: dict[tuple[str, int], nn.Module] = {}
     for seed in range(plan.seeds):
         for arm, (name, encoder) in rivals(plan, seed).items():
-            recipe = Recipe(batch=plan.pretrain_batch).override(
-                {
-                    "train.steps": plan.pretrain_updates,
-                    "train.seed": seed,
-                    "train.warmup_steps": plan.pretrain_updates // 10,
-                    "train.eval_every": plan.pretrain_updates,
-                    "train.save_every": 0,
-                    "train.no_decay": UNDECAYED,
-                }
-            )
+            recipe = Recipe(batch=plan.pretrain_batch).override({"train.no_decay": UNDECAYED})
+            recipe = once(recipe, plan.pretrain_updates, seed)
             place = folder / f"pretrain-{arm}-{seed}"
             torch.manual_seed(seed)
             model = ssamba.Pretraining(encoder)
@@ -366,15 +357,7 @@ def accuracy_record(
     def started(arm: str) -> Callable[[int], Any]:
         return lambda seed: encoders[arm, seed]
 
-    taught = Finetune().override(
-        {
-            "batch": plan.adapt_batch,
-            "train.steps": plan.adapt_updates,
-            "train.lr": plan.lr,
-            "train.warmup_steps": plan.adapt_updates // 10,
-            "train.no_decay": UNDECAYED,
-        }
-    )
+    taught = lesson(plan.adapt_batch, plan.adapt_updates, plan.lr, UNDECAYED)
     ways = [Way(arm, arm, started(arm), taught) for arm in ("ssamba", "ssast")]
     by_task = compare(
         CORE_QUESTIONS,
@@ -386,20 +369,16 @@ def accuracy_record(
         folder,
         progress,
     )
-    first, second = (
-        [v for row in by_task.values() for v in row[arm]] for arm in ("ssamba", "ssast")
-    )
-    better = paired_interval(first, second)
+    verdict, count, figures = difference("ssamba", "ssast", by_task)
     sizes = {arm: sum(p.numel() for p in e.parameters()) for (arm, _), e in encoders.items()}
     return Record(
         system="ssamba",
         kind="claim",
         sentence="Pre-trained and taught alike, SSAMBA is more accurate than SSAST of its size.",
-        rule=ACCURACY_RULE.format(pairs=len(first)),
-        verdict=verdict_of(better),
+        rule=ACCURACY_RULE.format(pairs=count),
+        verdict=verdict,
         measured=(
-            Figure("ssamba minus ssast", better.mean, better.low, better.high, "accuracy"),
-            *task_figures(by_task, ("ssamba", "ssast")),
+            *figures,
             *(Figure(f"parameters, {arm}", size) for arm, size in sizes.items()),
         ),
         arms=("ssamba", "ssast"),
@@ -436,9 +415,7 @@ def claim(
         ("claim-fused-memory", speed_record(passes, "fused", ("bytes",), plan, SMALLER)),
         ("claim-accuracy", accuracy_record(plan, folder, data_folder, progress)),
     ]
-    seconds = spent(folder, time.perf_counter() - began)
-    end = "-gpu" if scale == "gpu" else ""
-    return [(f"{name}{end}", stamped(record, seconds)) for name, record in found]
+    return finished(found, scale, folder, began)
 
 
 LESS = "On long inputs SSAMBA takes less time and less memory than SSAST, attention materialised."

@@ -20,15 +20,13 @@ from sonograph.data import corpora
 from sonograph.data.clips import Clips
 from sonograph.errors import InputError
 from sonograph.losses.masked_patches import ObjectiveName
-from sonograph.metrics.intervals import paired_interval
 from sonograph.progress import Progress, silent
 from sonograph.recipes import pretraining
-from sonograph.recipes.arms import CORE_QUESTIONS, Way, compare, spent, task_figures, verdict_of
+from sonograph.recipes.arms import CORE_QUESTIONS, Way, compare, difference, finished, lesson, once
 from sonograph.recipes.pretraining import data_of
-from sonograph.records import Figure, Record, stamped
+from sonograph.records import Figure, Record
 from sonograph.registry import build, preset
 from sonograph.systems.represent import ssast
-from sonograph.train.finetune import Finetune
 from sonograph.train.trainer import TrainConfig
 
 
@@ -167,45 +165,25 @@ def claim(
         for seed in seeds:
             updates = plan.pretrain_updates * (1 if name == "joint" else 2)
             place = folder / f"pretrain-{name}-{seed}"
-            recipe = Recipe(objective=name, batch=plan.batch).override(
-                {
-                    "train.steps": updates,
-                    "train.seed": seed,
-                    "train.warmup_steps": updates // 10,
-                    "train.eval_every": updates,
-                    "train.save_every": 0,
-                }
-            )
+            recipe = once(Recipe(objective=name, batch=plan.batch), updates, seed)
             tell = progress(f"{name}, seed {seed}")
             pretrain(plan.preset, clips, place, recipe, tell)
             encoders[name, seed] = weights.load_folder(place).encoder  # type: ignore[assignment]
 
-    def taught(seed_start: Callable[[int], Any], name: str, extra: int) -> Way:
-        return Way(
-            name,
-            name,
-            seed_start,
-            Finetune().override(
-                {
-                    "batch": plan.adapt_batch,
-                    "train.steps": plan.adapt_updates,
-                    "train.lr": plan.lr,
-                    "train.warmup_steps": plan.adapt_updates // 10,
-                }
-            ),
-            extra,
-        )
+    taught = lesson(plan.adapt_batch, plan.adapt_updates, plan.lr)
 
     def pretrained(name: str) -> Callable[[int], Any]:
         return lambda seed: encoders[name, seed]
 
-    ways = [taught(lambda seed: build(plan.preset, seed=seed), "scratch", plan.extra_updates)]
-    ways += [taught(pretrained(name), name, 0) for name in OBJECTIVES]
+    def scratch(seed: int) -> Any:
+        return build(plan.preset, seed=seed)
+
+    ways = [Way("scratch", "scratch", scratch, taught, plan.extra_updates)]
+    ways += [Way(name, name, pretrained(name), taught) for name in OBJECTIVES]
     by_task = compare(
         CORE_QUESTIONS, clips, config.features, config.frames, ways, seeds, folder, progress
     )
     details: dict[str, Any] = {"scale": plan.to_dict(), "tasks": by_task}
-    seconds = spent(folder, time.perf_counter() - began)
     pairs = [
         ("claim", "joint", "scratch", "Self-supervised pre-training beats training from scratch."),
         ("claim-joint-discriminative", "joint", "discriminative", BETTER.format("discriminative")),
@@ -213,26 +191,22 @@ def claim(
     ]
     found = []
     for file, a, b, sentence in pairs:
-        first, second = ([v for row in by_task.values() for v in row[arm]] for arm in (a, b))
-        gain = paired_interval(first, second)
+        verdict, count, figures = difference(a, b, by_task)
         record = Record(
             system="ssast",
             kind="claim",
             sentence=sentence,
-            rule=RULE.format(a=a, b=b, pairs=len(first)),
-            verdict=verdict_of(gain),
-            measured=(
-                Figure(f"{a} minus {b}", gain.mean, gain.low, gain.high, "accuracy"),
-                *task_figures(by_task, (a, b)),
-            ),
+            rule=RULE.format(a=a, b=b, pairs=count),
+            verdict=verdict,
+            measured=figures,
             paper=PAPER if b == "scratch" else (),
             arms=(a, b),
             data=tuple(row["source"] for row in data_of(clips)),
             seeds=tuple(seeds),
             details=details,
         )
-        found.append((f"{file}-gpu" if scale == "gpu" else file, stamped(record, seconds)))
-    return found
+        found.append((file, record))
+    return finished(found, scale, folder, began)
 
 
 OBJECTIVES: tuple[ObjectiveName, ...] = ("joint", "discriminative", "generative")

@@ -21,7 +21,6 @@ from sonograph.config import Config
 from sonograph.data import corpora
 from sonograph.data.clips import Clips
 from sonograph.errors import InputError
-from sonograph.metrics.intervals import paired_interval
 from sonograph.nn.alteration import FREQUENCY, MAGNITUDE, TIME, TIME_FREQUENCY, Alteration
 from sonograph.progress import Progress, silent
 from sonograph.recipes import pretraining
@@ -30,13 +29,13 @@ from sonograph.recipes.arms import (
     TONE,
     Question,
     Task,
+    difference,
+    finished,
+    once,
     open_task,
-    spent,
-    task_figures,
-    verdict_of,
 )
 from sonograph.recipes.pretraining import data_of
-from sonograph.records import Figure, Record, stamped
+from sonograph.records import Figure, Record
 from sonograph.registry import build, preset
 from sonograph.systems.represent import tera
 from sonograph.train.probe import linear_probe
@@ -211,45 +210,32 @@ def claim(
                 row[name].append(probed(task, seed, encoders[name, seed]))
         by_task[question.name] = row
 
-    seconds = spent(folder, time.perf_counter() - began)
     details = {"scale": plan.to_dict(), "tasks": by_task}
     found = []
     for file, a, b, sentence in COMPARED:
-        first, second = ([v for row in by_task.values() for v in row[name]] for name in (a, b))
-        gain = paired_interval(first, second)
+        verdict, count, figures = difference(a, b, by_task)
         record = Record(
             system="tera",
             kind="claim",
             sentence=sentence,
-            rule=RULE.format(a=a, b=b, pairs=len(first)),
-            verdict=verdict_of(gain),
-            measured=(
-                Figure(f"{a} minus {b}", gain.mean, gain.low, gain.high, "accuracy"),
-                *task_figures(by_task, (a, b)),
-            ),
+            rule=RULE.format(a=a, b=b, pairs=count),
+            verdict=verdict,
+            measured=figures,
             paper=PAPER if b == "log-mel" else (),
             arms=(a, b),
             data=tuple(row["source"] for row in data_of(clips)),
             seeds=tuple(range(plan.seeds)),
             details=details,
         )
-        found.append((f"{file}-gpu" if scale == "gpu" else file, stamped(record, seconds)))
-    return found
+        found.append((file, record))
+    return finished(found, scale, folder, began)
 
 
 def arm(plan: Scale, axes: Axes, seed: int) -> Recipe:
     """The pre-training of one arm: only the axes differ."""
-    return Recipe(objective=axes, batch=plan.batch, crop_s=plan.crop_s, workers=0).override(
-        {
-            "held_out_batches": 4,
-            "train.steps": plan.updates,
-            "train.lr": plan.lr,
-            "train.seed": seed,
-            "train.warmup_steps": plan.updates // 10,
-            "train.eval_every": plan.updates,
-            "train.save_every": 0,
-        }
-    )
+    recipe = Recipe(objective=axes, batch=plan.batch, crop_s=plan.crop_s, workers=0)
+    recipe = recipe.override({"held_out_batches": 4, "train.lr": plan.lr})
+    return once(recipe, plan.updates, seed)
 
 
 def probed(task: Task, seed: int, encoder: Any) -> float:

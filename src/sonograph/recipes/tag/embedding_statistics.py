@@ -38,9 +38,11 @@ from sonograph.train.trainer import TrainConfig, Trainer
 
 @dataclasses.dataclass(frozen=True)
 class Recipe(pretraining.Recipe):
-    """Autoencoders first, then words from so many batches."""
+    """Autoencoders first, then words from so many batches, then contrast where a preset has it."""
 
     word_batches: int = 40
+    contrast_steps: int = 300
+    contrast_s: float = 4.0  # of a clip that are heard for contrast; those of two seconds or more
 
 
 def recipe_of(name: str) -> Recipe:
@@ -64,17 +66,38 @@ def pretrain(
     """Teach the autoencoders of a preset and find its words, into a run folder; again it goes on.
 
     The folder holds the encoder within its autoencoders; `adapt` and `embed` take it from there.
+    Of a preset with a contrastive layer it holds the encoder alone, and in `words` and `contrast`
+    the two trainings.
     """
-    recipe = recipe or recipe_of(name)
-    if not isinstance(preset(name).make(), system.Config):
+    recipe, folder = recipe or recipe_of(name), Path(folder)
+    config = preset(name).make()
+    if not isinstance(config, system.Config):
         raise InputError(f"{name} is no preset of embedding statistics")
+    place = folder / "words" if config.represented else folder
     torch.manual_seed(recipe.train.seed)
-    encoder = build(name, seed=recipe.train.seed, labels=())
+    encoder = build(name, seed=recipe.train.seed, labels=(), represented=0)
     model = system.Pretraining(encoder)
-    summary = pretraining.pretrain(name, model, clips, folder, recipe, progress=progress)
-    trained: Any = weights.load_folder(folder)
+    summary = pretraining.pretrain(name, model, clips, place, recipe, progress=progress)
+    trained: Any = weights.load_folder(place)
     find_words(trained.encoder, clips, recipe)
-    weights.save_folder(folder, trained, trained.card)
+    weights.save_folder(place, trained, trained.card)
+    return contrast(name, clips, folder, recipe, progress) if config.represented else summary
+
+
+def contrast(name: str, clips: Clips, folder: Path, recipe: Recipe, progress: Progress) -> Any:
+    """Teach the contrastive layer of a preset on the words found in `folder/words`."""
+    torch.manual_seed(recipe.train.seed)
+    encoder: Any = build(name, seed=recipe.train.seed, labels=())
+    words: Any = weights.load_folder(folder / "words")
+    encoder.views.load_state_dict(words.encoder.views.state_dict())
+    model, steps = system.Contrast(encoder), recipe.contrast_steps
+    longer = recipe.override(
+        {"crop_s": recipe.contrast_s, "shortest_s": 2.0, "train.steps": steps,
+         "train.warmup_steps": min(recipe.train.warmup_steps, steps // 10)}
+    )  # fmt: skip
+    place = folder / "contrast"
+    summary = pretraining.pretrain(name, model, clips, place, longer, progress=progress)
+    weights.save_folder(folder, encoder, weights.read_json(place / weights.CARD))
     return summary
 
 

@@ -27,15 +27,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from sonograph import config as configuration
-from sonograph.audio.feature_spec import FeatureSpec
 from sonograph.errors import InputError
 from sonograph.losses.masked_patches import MaskedPatches
 from sonograph.nn.encoder import Embeds, Tokens, require_fit
 from sonograph.nn.heads import Classifier
 from sonograph.nn.mamba import Mamba
-from sonograph.nn.patches import PatchEmbed, patch_grid
-from sonograph.nn.positions import first_columns, resize_positions
+from sonograph.nn.patch_encoder import PatchConfig, refitted, with_published_input
+from sonograph.nn.patches import PatchEmbed
+from sonograph.nn.positions import first_columns
 from sonograph.nn.scan import Order
 from sonograph.registry import About, register
 from sonograph.weights import part_of, rename
@@ -44,7 +43,7 @@ Pairing = Literal["doubled", "mean", "none"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(configuration.Config):
+class Config(PatchConfig):
     """Sizes are those of the tiny model, pre-trained on ten seconds."""
 
     width: int = 192
@@ -56,17 +55,6 @@ class Config(configuration.Config):
     # doubles with each pair; "mean": of the two residuals; "none": one layer after the other
     pairing: Pairing = "doubled"
     drop_path: float = 0.1  # chance of leaving a layer's output out, of the last one; rises to it
-    patch: tuple[int, int] = (16, 16)  # (bins, frames)
-    stride: tuple[int, int] = (16, 16)
-    frames: int = 1024  # the longest input; the position table covers it
-    masking: Literal["cluster", "random"] = "cluster"
-    mask_share: float = 400 / 512
-    compat: Literal["none", "published"] = "none"  # "published": the official, biased mask draw
-    features: FeatureSpec = FeatureSpec()
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        return patch_grid((self.features.bins, self.frames), self.patch, self.stride)
 
 
 # --- blocks --------------------------------------------------------------------------------------
@@ -235,13 +223,7 @@ def refit(
 
     The paper fine-tunes this way, with strides of 10.
     """
-    old = encoder.config
-    config = dataclasses.replace(old, frames=frames or old.frames, stride=stride or old.stride)
-    new = SSAMBA(config).to(encoder.positions.device)
-    state = dict(encoder.state_dict())
-    state["positions"] = resize_positions(encoder.positions.detach(), old.grid, config.grid, 1)
-    new.load_state_dict(state)
-    return new
+    return refitted(encoder, frames, stride)
 
 
 Pretraining = MaskedPatches  # SSAST's objective: L = L_d + 10 L_g
@@ -291,11 +273,9 @@ def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def config_from_published(state: Mapping[str, Tensor]) -> Config:
-    """The configuration of an official file, read from its shapes.
+    """The configuration of an official file, read from its shapes: see `with_published_input`.
 
-    Pre-training files say their input length. In fine-tuned ones the patch stride is looked for
-    among 10 (the authors' choice) and no overlap, with 128 bins. How many patches were hidden
-    is in no file.
+    How many patches were hidden is in no file.
     """
     bare = {name.removeprefix("module."): value for name, value in state.items()}
     width, _, *patch = bare["v.patch_embed.proj.weight"].shape
@@ -311,18 +291,7 @@ def config_from_published(state: Mapping[str, Tensor]) -> Config:
         stride=shape,
         masking="random" if shape[0] == 128 else "cluster",
     )
-    if "p_input_tdim" in bare:
-        return dataclasses.replace(config, frames=int(bare["p_input_tdim"]))
-    places = bare["v.pos_embed"].shape[1] - 1
-    for stride in (shape, (min(10, shape[0]), min(10, shape[1]))):
-        rows = (config.features.bins - shape[0]) // stride[0] + 1
-        if places % rows == 0 and "mlp_head.1.weight" in bare:
-            columns = places // rows
-            # the authors' inputs are 128, 512 or 1024 frames: the one that gives this many columns
-            for frames in (1024, 512, 128):
-                if (frames - shape[1]) // stride[1] + 1 == columns:
-                    return dataclasses.replace(config, stride=stride, frames=frames)
-    raise InputError(f"cannot tell the patch stride of a file with {places} positions")
+    return with_published_input(config, bare, special=1)
 
 
 def load_published(state: Mapping[str, Tensor]) -> nn.Module:

@@ -19,44 +19,31 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from sonograph import config as configuration
-from sonograph.audio.feature_spec import FeatureSpec
-from sonograph.errors import InputError
 from sonograph.losses.masked_patches import MaskedPatches
 from sonograph.nn.encoder import Embeds, Tokens, require_fit
 from sonograph.nn.heads import Classifier
-from sonograph.nn.patches import PatchEmbed, patch_grid
-from sonograph.nn.positions import first_columns, resize_positions
+from sonograph.nn.patch_encoder import PatchConfig, refitted, with_published_input
+from sonograph.nn.patches import PatchEmbed
+from sonograph.nn.positions import first_columns
 from sonograph.nn.transformer import PreNormBlock
 from sonograph.registry import About, register
 from sonograph.weights import part_of, rename
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(configuration.Config):
+class Config(PatchConfig):
     """Sizes are those of the tiny patch model, pre-trained on ten seconds."""
 
     width: int = 192
     depth: int = 12
     num_heads: int = 3
-    patch: tuple[int, int] = (16, 16)  # (bins, frames)
-    stride: tuple[int, int] = (16, 16)
-    frames: int = 1024  # the longest input; the position table covers it
     special_tokens: int = 2  # class and distillation token; one in models without distillation
-    masking: Literal["cluster", "random"] = "cluster"
-    mask_share: float = 400 / 512
-    compat: Literal["none", "published"] = "none"  # "published": the official, biased mask draw
-    features: FeatureSpec = FeatureSpec()
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        return patch_grid((self.features.bins, self.frames), self.patch, self.stride)
 
 
 # --- model ---------------------------------------------------------------------------------------
@@ -139,15 +126,7 @@ def refit(
 
     The paper fine-tunes this way: strides of 10 for AudioSet and ESC-50, section 2.4.
     """
-    old = encoder.config
-    config = dataclasses.replace(old, frames=frames or old.frames, stride=stride or old.stride)
-    new = SSAST(config).to(encoder.positions.device)
-    state = dict(encoder.state_dict())
-    state["positions"] = resize_positions(
-        encoder.positions.detach(), old.grid, config.grid, old.special_tokens
-    )
-    new.load_state_dict(state)
-    return new
+    return refitted(encoder, frames, stride)
 
 
 # --- objective -----------------------------------------------------------------------------------
@@ -193,15 +172,10 @@ def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def config_from_published(state: Mapping[str, Tensor]) -> Config:
-    """The configuration of an official file, read from its shapes.
-
-    Pre-training files say their input length. In fine-tuned ones the patch stride is looked for
-    among 10 (the authors' choice) and no overlap, with 128 bins.
-    """
+    """The configuration of an official file, read from its shapes: see `with_published_input`."""
     bare = {name.removeprefix("module."): value for name, value in state.items()}
     width, _, *patch = bare["v.patch_embed.proj.weight"].shape
     special = sum(name in bare for name in SPECIAL)
-    places = bare["v.pos_embed"].shape[1] - special
     depth = 1 + max(int(name.split(".")[2]) for name in bare if name.startswith("v.blocks."))
     shape = (int(patch[0]), int(patch[1]))
     config = Config(
@@ -213,19 +187,8 @@ def config_from_published(state: Mapping[str, Tensor]) -> Config:
         special_tokens=special,
         masking="random" if shape[0] == 128 else "cluster",
     )
-    if "p_input_tdim" in bare:
-        return dataclasses.replace(config, frames=int(bare["p_input_tdim"]))
-    for stride in (shape, (min(10, shape[0]), min(10, shape[1])), (shape[0], 1)):
-        rows = (config.features.bins - shape[0]) // stride[0] + 1
-        if places % rows == 0 and "mlp_head.1.weight" in bare:
-            columns = places // rows
-            frames = (columns - 1) * stride[1] + shape[1]
-            # the authors' inputs are 128, 512, 998 or 1024 frames: the longest of the usual ones
-            # that gives this many columns
-            usual = [n for n in (1024, 512, 128) if (n - shape[1]) // stride[1] + 1 == columns]
-            if usual or stride == (shape[0], 1):
-                return dataclasses.replace(config, stride=stride, frames=(usual or [frames])[0])
-    raise InputError(f"cannot tell the patch stride of a file with {places} positions")
+    finest = (shape[0], 1)  # of frame models
+    return with_published_input(config, bare, special, strides=(finest,))
 
 
 def load_published(state: Mapping[str, Tensor]) -> nn.Module:

@@ -14,7 +14,8 @@ from sonograph.audio.feature_spec import FeatureSpec, waveform_spec
 from sonograph.errors import InputError
 from sonograph.nn.encoder import Embeds, Tokens
 from sonograph.nn.mamba import Mamba
-from sonograph.nn.s4d import DiagonalSpace, Discretise, Start
+from sonograph.nn.s4 import LowRankKernel
+from sonograph.nn.s4d import DiagonalKernel, Discretise, Start, StateSpace
 from sonograph.nn.scan import Order
 from sonograph.nn.sinusoids import sinusoids
 from sonograph.nn.transformer import Feedforward
@@ -38,6 +39,9 @@ class Config(configuration.Config):
     positions: Literal["none", "learned", "sinusoids", "rotary"] = "none"  # rotary: of attention
     states: int = 64  # space: real numbers of a channel, half of them complex; mamba: 16
     groups: int = 0  # space: sets of A and B that channels share; 0: one for each channel
+    # space: "diagonal" (S4D), or diagonal plus a rank one that starts as HiPPO-LegS (S4), which is
+    # bilinear, learns B, and takes at most `frames` places
+    form: Literal["diagonal", "nplr"] = "diagonal"
     discretise: Discretise = "bilinear"
     source: Literal["ones", "learned"] = "learned"  # space: B
     start: Start = "linear"
@@ -106,6 +110,17 @@ def _norm(config: Config) -> nn.Module:
     return kind(config.width)
 
 
+def _kernel(config: Config) -> nn.Module:
+    """The kernels of one layer of state spaces."""
+    width, states, groups, steps = config.width, config.states, config.groups, config.steps
+    directions = 2 if config.sees == "both" else 1
+    if config.form == "nplr":
+        return LowRankKernel(width, config.frames, states, groups, directions, steps)
+    return DiagonalKernel(
+        width, states, groups, directions, config.discretise, config.source, config.start, steps
+    )
+
+
 def _parts(config: Config) -> list[tuple[str, nn.Module]]:
     """The residual parts of one layer."""
     if config.mixer == "attention":
@@ -116,18 +131,7 @@ def _parts(config: Config) -> list[tuple[str, nn.Module]]:
         feedforward = Feedforward(config.width, config.expand * config.width)
         return [("attention", attention), ("feedforward", feedforward)]
     if config.mixer == "space":
-        space = DiagonalSpace(
-            config.width,
-            config.states,
-            config.groups,
-            config.sees,
-            config.discretise,
-            config.source,
-            config.start,
-            config.steps,
-            config.dropout,
-        )
-        return [("space", space)]
+        return [("space", StateSpace(config.width, _kernel(config), config.dropout))]
     ways: tuple[Order, Order] = ("forward", "backward")
     directions = ways if config.sees == "both" else ways[:1]
     return [("mamba", Mamba(config.width, directions, config.states, config.expand))]
@@ -152,6 +156,8 @@ class SequenceEncoder(nn.Module, Embeds):
         super().__init__()
         if config.positions == "rotary" and config.mixer != "attention":
             raise InputError(f"rotary positions turn queries: {config.mixer!r} has none")
+        if config.form == "nplr" and (config.discretise, config.source) != ("bilinear", "learned"):
+            raise InputError('the form "nplr" is bilinear and learns B: leave both as they are')
         if config.vocabulary and config.features.rows != 1:
             raise InputError(f"token ids are one row of features, not {config.features.rows}")
         self.config = config
@@ -188,6 +194,11 @@ class SequenceEncoder(nn.Module, Embeds):
             raise InputError(
                 f"{n} places are more than the {self.config.frames} this model has positions for: "
                 'cut the input, or build it with positions "rotary"'
+            )
+        if self.config.mixer == "space" and self.config.form == "nplr" and n > self.config.frames:
+            raise InputError(
+                f"{n} places are more than the {self.config.frames} this model's kernels are of: "
+                "cut the input, or build it with more frames"
             )
         mask = None
         if lengths is not None and bool((lengths < n).any()):

@@ -116,5 +116,5 @@ ABOUT = About(
     ),
     verbs=("train", "adapt", "evaluate", "embed", "tag", "search"),
     golden=("panns",),
-    checks=(),
+    checks=("tests/parity/test_panns_inference.py",),
 )
