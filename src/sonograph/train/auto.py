@@ -2,10 +2,11 @@
 
     found = search(encoder, examples, folds, test, "runs/mine", Search(minutes=8))
 
-Few candidates begin on the first fold. What their learning curves forecast, or where nothing can
-be forecast how far they lie behind, decides who goes on; the best of them are cross-validated over
-the other folds. The last fold teaches nothing: it decides what goes into the soup of the finished
-models. Started again on the same folder the search goes on with the plan that it began with.
+The head alone, on the first fold, chooses how tokens are pooled. Few candidates begin there; what
+their learning curves forecast, or where nothing can be forecast how far they lie behind, decides
+who goes on, and the best of them are cross-validated over the other folds. The last fold teaches
+nothing: it decides what goes into the soup of the finished models. Started again on the same
+folder the search goes on with the plan that it began with.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from sonograph.config import Config
 from sonograph.errors import InputError
 from sonograph.metrics.intervals import Interval, proportion_interval
 from sonograph.nn.adaptation import merge
+from sonograph.nn.encoder import Pooling
 from sonograph.progress import Progress, silent
 from sonograph.systems.study.learning_curves import forecast
 from sonograph.train.adapt import cost, methods_of
@@ -42,6 +44,7 @@ LOOKS = 12  # at the held-out clips, over the first round: enough for a forecast
 FEWEST, MOST = 40, 600  # updates of one training
 SHARE = 0.85  # of the time that is planned for; the rest is for reading and measuring
 HEAD_UPDATES = 5  # times as many, where only the head learns: they cost next to nothing
+POOLS: tuple[Pooling, ...] = ("tokens", "statistics")
 PLAN, REPORT = "search.json", "report.json"
 
 
@@ -86,11 +89,12 @@ class Found:
     why: tuple[str, ...]
     chosen: float  # accuracy on the clips that decided
     measured: Measured | None  # on clips that decided nothing
+    pools: dict[str, float]  # accuracy of the head alone on the first fold, by way of pooling
     updates: int
     seconds: float
 
     def to_json(self) -> dict[str, Any]:
-        told = {name: getattr(self, name) for name in ("kept", "why", "chosen", "updates")}
+        told = {name: getattr(self, name) for name in ("kept", "why", "chosen", "pools", "updates")}
         return {
             **told,
             "seconds": self.seconds,
@@ -122,6 +126,13 @@ def search(
             "their own: give more, or choose a method yourself"
         )
     run = _Runs(encoder, examples, folder, config)
+    run.agree()
+    pools: dict[str, float] = {}
+    for pool in POOLS:
+        run.pool = pool
+        head = Candidate("linear")
+        pools[pool] = run(head, folds[0], -1, FEWEST, FEWEST)[0].accuracy
+    run.pool = max(POOLS, key=lambda pool: pools[pool])
     candidates, updates = _planned(run, config, progress)
     whole = list(candidates)
     going = [c for c in candidates if not c.dropped]
@@ -146,10 +157,12 @@ def search(
         tell(number + 1, len(finalists), one.method)
     known = {c.method: c for c in (*going, *finalists)}
     whole = [known.get(c.method, c) for c in whole]
+    pooled = ", ".join(f"{pool} {value:.1%}" for pool, value in pools.items())
     finalists.sort(key=lambda one: -one.accuracy)
     kept, why, chosen = _finish(run, finalists, folds[-1], updates, base, progress)
     model = weights.load_folder(folder)
     measured = None if test is None or not len(test) else measure(model, test)
+    why.insert(0, f"tokens are pooled as {run.pool}: the head alone reaches {pooled}")
     found = Found(
         model,
         tuple(whole),
@@ -157,6 +170,7 @@ def search(
         tuple(why),
         chosen,
         measured,
+        pools,
         updates,
         time.perf_counter() - began,
     )
@@ -170,6 +184,13 @@ class _Runs:
     def __init__(self, encoder: Any, examples: Examples, folder: Path, config: Search):
         self.encoder, self.examples = encoder, examples
         self.folder, self.config = folder / "tried", config
+        self.pool: Pooling = "tokens"
+
+    def agree(self) -> None:
+        """Raise InputError where the folder was begun with another plan."""
+        path = self.folder.parent / PLAN
+        if path.is_file() and weights.read_json(path)["config"] != self.config.to_dict():
+            raise InputError(f"{path.parent} was begun with another plan: choose another folder")
 
     def __call__(
         self,
@@ -192,7 +213,7 @@ class _Runs:
                 "train.eval_every": max(1, all_updates * times // 3 // LOOKS),
             }
         )
-        place = self.folder / f"{one.method}-fold{k}"
+        place = self.folder / f"{one.method}-{self.pool}-{'pooling' if k < 0 else f'fold{k}'}"
         done = finetune(copy.deepcopy(self.encoder), learn, held, place, plan)
         lines = read_log(place / "training" / "log.jsonl")
         curve = [
@@ -203,7 +224,7 @@ class _Runs:
 
     def plan(self, method: str, updates: int) -> Finetune:
         """A method at its own learning rate."""
-        return Finetune(method=method, batch=self.config.batch).override(
+        return Finetune(method=method, pool=self.pool, batch=self.config.batch).override(
             {
                 "train.steps": updates,
                 "train.lr": min(one.lr for one in methods_of(method)),
@@ -225,8 +246,6 @@ def _planned(
     path = run.folder.parent / PLAN
     if path.is_file():
         kept = weights.read_json(path)
-        if kept["config"] != config.to_dict():
-            raise InputError(f"{path.parent} was begun with another plan: choose another folder")
         return [Candidate(**one) for one in kept["candidates"]], kept["updates"]
     tell, found = progress("timing"), []
     for number, method in enumerate(config.methods):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
@@ -27,6 +27,9 @@ class Args:
     """Settings of the method, as FIELD=VALUE: --set rank=4 where=attention.*"""
     budget: str = ""
     """Trained numbers at most, the head apart, such as 0.3% or 5000: the method's size follows."""
+    pool: Literal["tokens", "statistics", "special", "largest"] = "tokens"
+    """What the head reads of the tokens: their mean, their mean and deviation over time in each
+    frequency row, the special ones, or the largest values. auto chooses between the first two."""
     merge: bool = False
     """Write a plain whole model, not what was learned beside the one it was learned on."""
     output: Annotated[Path | None, arg(aliases=["-o"])] = None
@@ -70,7 +73,13 @@ def run(args: Args) -> int:
     if args.method == "auto":
         return _auto(args, everything, task, train, test, encoder, name, origin, base)
     config = _config(
-        Finetune(method=args.method, settings=assignments(args.set), budget=args.budget), args
+        Finetune(
+            method=args.method,
+            settings=assignments(args.set),
+            pool=args.pool,
+            budget=args.budget,
+        ),
+        args,
     )
     methods = chosen_methods(encoder, config)
     output = args.output or Path("runs") / f"{name}-{task}-{args.method}"
@@ -86,6 +95,7 @@ def run(args: Args) -> int:
             "task": task,
             "method": args.method,
             "settings": [one.to_dict() for one in methods],
+            "pool": args.pool,
             "batch": config.batch,
             "warmup_steps": config.train.warmup_steps,
             "learn": fingerprint(train),

@@ -31,6 +31,7 @@ from sonograph.recipes.arms import (
     Way,
     learn,
     open_task,
+    verdict_of,
 )
 from sonograph.recipes.pretraining import divided
 from sonograph.records import Figure, Record
