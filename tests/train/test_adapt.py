@@ -78,6 +78,18 @@ def test_a_budget_sets_the_size(budget, rank):
     assert method.rank == rank
 
 
+@pytest.mark.parametrize(
+    "name", ["lora", "adapter", "conformer", "prefix", "prompt-deep", "moa-soft"]
+)
+def test_every_size_is_as_large_as_a_budget_allows(name):
+    encoder = registry.build("ssast-tiny", device="meta")
+    (method,) = within(encoder, methods_of(name), "1%")
+    allowed = sum(p.numel() for p in encoder.parameters()) // 100
+    assert cost(encoder, (method,)) <= allowed
+    larger = method.override({method.size: getattr(method, method.size) + 2})
+    assert cost(encoder, (larger,)) > allowed
+
+
 def test_budgets_that_cannot_be_met():
     encoder = registry.build("ssast-test")
     with pytest.raises(InputError, match=r"with rank 1 it trains 384 numbers: over 100 trained"):

@@ -39,6 +39,7 @@ class Method(configuration.Config):
     """
 
     size: ClassVar[str] = ""
+    least: ClassVar[int] = 1  # of the size
     changes: ClassVar[Literal["head", "delta", "encoder"]] = "delta"
     lr: ClassVar[float] = 5e-3
     no_decay: ClassVar[tuple[str, ...]] = ()

@@ -121,10 +121,12 @@ def within(encoder: Any, methods: Sequence[Method], budget: str | float) -> tupl
         except InputError:  # larger than the smallest layer
             return False
 
-    if not fits(1):
-        least = cost(encoder, sized(1))
-        raise InputError(f"with {methods[place].size} 1 it trains {least:,} numbers: over {words}")
-    low, high = 1, 2
+    low = methods[place].least
+    if not fits(low):
+        least = cost(encoder, sized(low))
+        name = methods[place].size
+        raise InputError(f"with {name} {low} it trains {least:,} numbers: over {words}")
+    high = low + 1
     while fits(high):
         low, high = high, 2 * high
     while high - low > 1:

@@ -125,6 +125,7 @@ class PrefixTuning(Method):
     """Learned keys and values in every attention: half of `count` are keys, half values."""
 
     size: ClassVar[str] = "count"
+    least: ClassVar[int] = 2
     lr: ClassVar[float] = 1e-2
     no_decay: ClassVar[tuple[str, ...]] = ("*.prefix.*",)
     keeps_start: ClassVar[bool] = False
