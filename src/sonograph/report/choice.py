@@ -77,7 +77,7 @@ def _masthead(found: Found, title: str) -> Markup:
 
 def _reasons(found: Found) -> Markup:
     dropped = [one for one in found.candidates if one.dropped]
-    items = [tag("li", None, f"{sentence}.") for sentence in found.why]
+    items = [tag("li", None, f"{words[0].upper()}{words[1:]}.") for words in found.why]
     items += [tag("li", None, tag("b", None, one.method), f": {one.dropped}.") for one in dropped]
     return tag("ul", {"class": "limits"}, *items)
 

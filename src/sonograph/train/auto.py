@@ -366,12 +366,14 @@ def _finish(
         if _plain(place):
             pots.append(one.method)
         tell(number + 1, len(finalists), one.method)
-    best = max(singles, key=lambda name: singles[name])
+    # the deciding fold alone is few clips: it counts as one fold more
+    overall = {one.method: float(np.mean([*one.folds, singles[one.method]])) for one in finalists}
+    best = max(overall, key=lambda name: overall[name])
+    others = ", ".join(f"{name} {value:.1%}" for name, value in overall.items() if name != best)
     why = [
-        f"{best} is best alone on the {len(choose)} clips that decide: {singles[best]:.1%} "
-        f"({', '.join(f'{name} {value:.1%}' for name, value in singles.items() if name != best)})"
-        if len(singles) > 1
-        else f"{best} alone was left: {singles[best]:.1%} on the {len(choose)} clips that decide"
+        f"{best} is best alone over all folds: {overall[best]:.1%} ({others})"
+        if others
+        else f"{best} alone was left: {overall[best]:.1%} over all folds"
     ]
     if len(pots) > 1:
         runs = [read_run(run.folder / f"{name}-final") for name in pots]
@@ -379,8 +381,8 @@ def _finish(
         inside = [name for name, row in zip(pots, soup.ingredients) if row.share > 0]
         if len(inside) > 1 and soup.chosen["soup"] > singles[best]:
             why.append(
-                f"the mean of the weights of {' and '.join(inside)} is better: "
-                f"{soup.chosen['soup']:.1%}"
+                f"the mean of the weights of {' and '.join(inside)} is better on the "
+                f"{len(choose)} clips that decide: {soup.chosen['soup']:.1%} to {singles[best]:.1%}"
             )
             _leave(run, soup.model, inside, soup.chosen["soup"])
             return tuple(inside), why, soup.chosen["soup"]
