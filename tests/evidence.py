@@ -30,6 +30,7 @@ from sonograph import records, registry, weights
 from sonograph.atlas.rungs import sources
 from sonograph.errors import InputError
 from sonograph.records import Figure, Record
+from sonograph.train.adapt import cost
 from tests.conftest import ROOT, shared_folder
 from tests.golden.test_golden import compared, head_of
 
@@ -63,6 +64,11 @@ def exact(system: registry.System) -> Record:
         found = sum(p.numel() for p in model.parameters())
         if found != preset.parameters:
             failures.append(f"{preset.name} has {found:,} parameters, not {preset.parameters:,}")
+    listed = [m for m in registry.methods().values() if m.system == system.name and m.trained]
+    for method in listed:
+        count = cost(registry.build(method.on, device="meta"), (method.make(),))
+        if count != method.trained:
+            failures.append(f"{method.name} trains {count:,} numbers, not {method.trained:,}")
     folder = shared_folder()
     if folder is None:
         raise InputError("the folder of golden cases is not beside the project")
@@ -82,7 +88,7 @@ def exact(system: registry.System) -> Record:
     if code != 0 or unseen or not all(cases.values()) or not (cases or outcomes.passed):
         failures.append(f"{len(cases)} cases, comparisons ended with {int(code)}")
     figures = (
-        Figure("parameter counts", len(counted), goal="all as published"),
+        Figure("parameter counts", len(counted) + len(listed), goal="all as published"),
         Figure("golden cases", len(cases), goal="all equal"),
         Figure("golden outputs", sum(map(len, cases.values())), goal="all equal"),
         Figure("comparisons with independent implementations", outcomes.passed, goal="all pass"),

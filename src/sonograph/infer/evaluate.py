@@ -13,7 +13,6 @@ from sonograph.data.clips import Clips
 from sonograph.errors import InputError, did_you_mean
 from sonograph.metrics.intervals import Interval, proportion_interval
 from sonograph.metrics.tagging import Confusion, Ranking
-from sonograph.nn.heads import Classifier
 from sonograph.progress import Progress, silent
 from sonograph.train.finetune import examples_of, frames_of, measure
 
@@ -66,7 +65,7 @@ class Evaluation:
         }
 
 
-def evaluate(model: Classifier, clips: Clips, task: str, progress: Progress = silent) -> Evaluation:
+def evaluate(model: Any, clips: Clips, task: str, progress: Progress = silent) -> Evaluation:
     """Accuracy, mean average precision, and both for each class, on the labelled clips of a task.
 
     Each clip is heard from its start for as long as the model's window. Raises InputError for a

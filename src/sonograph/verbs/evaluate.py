@@ -33,19 +33,24 @@ def run(args: Args) -> int:
     from sonograph.data.named import measured_part, open_data, task_of
     from sonograph.errors import InputError
     from sonograph.infer.evaluate import evaluate
-    from sonograph.nn.heads import Classifier
+    from sonograph.nn.heads import Tagging
     from sonograph.progress import Line
     from sonograph.verbs import show
     from sonograph.weights import load
 
     model: Any = load(args.model)
-    if not isinstance(model, Classifier):
+    if isinstance(model, Tagging) and model.answer == "several":
+        raise InputError(
+            f"{args.model} gives a sound several labels at once, and one is measured here: "
+            f"`sonograph adapt {args.model} --data labels.csv` teaches it to choose one"
+        )
+    if not isinstance(model, Tagging) or not model.labels:
         raise InputError(
             f"{args.model} has no labels to measure: adapt it first, "
             f"`sonograph adapt {args.model} --data labels.csv`"
         )
     everything = open_data(args.data, args.folder)
-    card: Any = model.card
+    card: Any = getattr(model, "card", {})
     task = task_of(everything, args.task, str(card.get("task", "")))
     labelled = everything.labelled(task)
     clips = labelled if args.split == "all" else measured_part(everything, task, args.split)
