@@ -245,5 +245,5 @@ ABOUT = About(
     ),
     verbs=("adapt", "evaluate", "tag", "spectrum"),
     golden=("nmtune",),
-    checks=(),
+    checks=("tests/parity/test_noise_tuning_sklearn.py",),
 )
