@@ -276,7 +276,7 @@ def head_on(vectors: Examples, encoder: Any, arm: Arm, plan: Scale, seed: int) -
         model = adapt(Classifier(encoder, vectors.classes), methods)
     learner = Head(model)  # type: ignore[arg-type]
     if arm.normalisation == "none":
-        learner.head.norm = nn.Identity()
+        learner.head.norm = nn.Identity()  # type: ignore[assignment]
     for one in methods:
         objective = one.objective(objective)
     optimizer = optim.build(learner, config, fused=True)
