@@ -41,6 +41,31 @@ def test_a_spectrum_needs_vectors(bad):
         spectrum(bad)
 
 
+def test_vectors_without_contrast_have_no_spectrum_and_one_direction_has_no_entropy():
+    with pytest.raises(InputError, match="one value again and again"):
+        spectrum(torch.ones(3, 4))
+    found = spectrum(torch.tensor([[1.0, 2, 3], [2, 4, 6], [1, 2, 3]]))
+    assert 0 <= found.entropy < 1e-9
+    assert 0 <= found.largest_log_ratio < 1e-9
+
+
+@pytest.mark.parametrize(
+    "bad", [{"ratio": 0}, {"largest": 0}, {"covariance": -1.0}, {"share": math.nan}]
+)
+def test_settings_that_make_no_sense(bad):
+    with pytest.raises(InputError, match=r"at least 1|none is below 0"):
+        NMTune(**bad)
+
+
+def test_terms_are_not_rounded_where_the_rest_is():
+    draw = torch.Generator().manual_seed(0)
+    repaired, given = torch.randn(8, 6, generator=draw), torch.randn(8, 6, generator=draw)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = regularisers(repaired, given)
+    for name, value in regularisers(repaired, given).items():
+        assert torch.equal(rounded[name], value), name
+
+
 def test_the_terms_are_those_of_the_formulas():
     draw = torch.Generator().manual_seed(0)
     repaired, given = torch.randn(8, 6, generator=draw), torch.randn(8, 6, generator=draw)
@@ -74,7 +99,7 @@ def test_two_views_are_both_classified_and_one_is_held_to_the_other():
     assert both["loss"] != NMTune().loss(holder, single, torch.Generator())["loss"]
     free = NMTune(consistency=0.0, covariance=0.0, share=0.0)
     parts = free.loss(holder, batch, torch.Generator())
-    assert parts["loss"] == parts["classes"]
+    torch.testing.assert_close(parts["loss"], both["classes"])
 
 
 def test_it_learns_on_vectors_and_loads_again(examples, tmp_path):

@@ -5,9 +5,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
+
+if TYPE_CHECKING:
+    from sonograph.data.clips import Clip
+    from sonograph.outputs import Audio
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +33,7 @@ def _hash(text: str) -> bytes:
 
 
 def run(args: Args) -> int:
+    import numpy as np
     import torch
 
     from sonograph import weights
@@ -41,21 +46,28 @@ def run(args: Args) -> int:
 
     if not args.models:
         raise InputError("name at least one model: `sonograph models --bundled` lists some")
-    clips = sorted(
-        open_data(args.data, args.folder),
-        key=lambda clip: hashlib.sha256(clip.id.encode()).digest(),
-    )[: max(2, args.most)]
+    if args.most < 2:
+        raise InputError(f"--most is {args.most}: a spectrum is of two clips or more")
+    encoders: list[Any] = [encoder_of(weights.load(name)) for name in args.models]
+    clips = sorted(open_data(args.data, args.folder), key=lambda clip: _hash(clip.id))[: args.most]
+    if len(clips) < 2:
+        raise InputError(
+            f"{' '.join(args.data)} holds one clip: a spectrum is of two or more, the more the "
+            "better"
+        )
     rows: list[dict[str, Any]] = []
-    for name in args.models:
-        encoder: Any = encoder_of(weights.load(name))
-        vectors = embed(encoder, [clip.path for clip in clips], "mean", progress=Line(name)).values
-        found = spectrum(torch.as_tensor(vectors))
+    for name, encoder in zip(args.models, encoders):
+        tell, vectors = Line(name), []
+        for number, clip in enumerate(clips):
+            vectors.append(embed(encoder, _sound(clip, encoder.spec.rate_hz), "mean").values[0])
+            tell(number + 1, len(clips))
+        found = spectrum(torch.as_tensor(np.stack(vectors)))
         share = found.singular_values / found.singular_values.sum()
         rows.append(
             {
                 "model": name,
                 "clips": len(vectors),
-                "values": vectors.shape[1],
+                "values": len(vectors[0]),
                 "entropy (SVE)": round(found.entropy, 4),
                 "largest, -log share (LSVR)": round(found.largest_log_ratio, 4),
                 "share of the 5 largest": round(float(share[:5].sum()), 4),
@@ -66,3 +78,13 @@ def run(args: Args) -> int:
     else:
         show.table(list(rows[0]), [list(row.values()) for row in rows])
     return 0
+
+
+def _sound(clip: Clip, rate_hz: int) -> Path | Audio:
+    """What is heard of a clip: a whole file is read block by block, a part of one at once."""
+    from sonograph.outputs import Audio
+
+    frames = round((clip.start_s + clip.duration_s) * clip.rate_hz)
+    if clip.start_s == 0 and frames >= clip.file_frames - 1:
+        return clip.path
+    return Audio(clip.read(rate_hz)[None], rate_hz)
