@@ -14,7 +14,7 @@ from sonograph.errors import InputError
 from sonograph.nn.adaptation import Inserted, base_state
 from sonograph.nn.heads import Classifier
 from sonograph.train.adapt import adapt, methods_of, trainable_parameters
-from sonograph.train.finetune import finetune, mergeable
+from sonograph.train.finetune import finetune, measure, mergeable
 from tests.contract.cases import TESTED, Case
 from tests.train.test_finetune import QUICK, examples
 
@@ -156,6 +156,41 @@ def test_the_base_is_shared_and_switched_in_milliseconds(examples, base, tmp_pat
     for _ in range(100):
         models["a"], models["b"]
     assert (time.perf_counter() - began) / 100 < 1e-3
+
+
+@pytest.mark.parametrize(
+    "method", ["lora+norms", "adapter+lora+bitfit", "svfit+prompt-deep", "prefix+conformer+svfit"]
+)
+def test_methods_compose(method, base, tmp_path):
+    """In one model, in one file, and loaded again; the budget goes to the first with a size."""
+    torch.manual_seed(0)
+    model = Classifier(weights.load(base), ["a", "b"])
+    kept = weights.base_of(str(base), model.encoder)
+    adapt(model, method, **dict.fromkeys(small(method), 2))
+    disturb(model)
+    features = torch.randn(3, 128, 64)
+    lengths = torch.tensor([64, 40, 16])
+    expected = answers(model, features, lengths)
+    weights.save_adapted(tmp_path, model, {}, kept)
+    again = weights.load(tmp_path)
+    torch.testing.assert_close(answers(again, features, lengths), expected, rtol=1e-5, atol=1e-6)
+    names = [registry.method_name(one) for one in again.adaptation]
+    assert len(names) == len(method.split("+"))
+
+
+def test_an_adapted_model_is_adapted_again(base, tmp_path, examples):
+    first = dataclasses.replace(QUICK, method="svfit")
+    finetune(weights.load(base), examples, None, tmp_path / "first", first, base=str(base))
+    start = weights.load(tmp_path / "first").encoder
+    second = dataclasses.replace(QUICK, method="adapter")
+    place = tmp_path / "second"
+    done = finetune(start, examples, examples, place, second, base=str(tmp_path / "first"))
+    assert torch.equal(measure(weights.load(place), examples).scores, done.measured.scores)
+    moved = weights.read_tensors(tmp_path / "first" / weights.DELTA)
+    name = next(name for name in moved if name.endswith("change"))
+    weights.write_tensors(tmp_path / "first" / weights.DELTA, {**moved, name: moved[name] + 1})
+    with pytest.raises(InputError, match="belongs to"):
+        weights.load(place)
 
 
 def test_another_base_is_refused(examples, base, tmp_path):

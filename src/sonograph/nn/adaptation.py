@@ -228,9 +228,14 @@ def merge(model: nn.Module) -> nn.Module:
 
 
 def fingerprint(model: nn.Module) -> str:
-    """SHA-256 of the base's weights: which model a delta belongs to."""
+    """SHA-256 of the weights: which model a delta belongs to.
+
+    Of a model that is adapted itself, what was inserted counts as well, but for what is derived:
+    its last bits may differ from one machine to the next.
+    """
     digest = hashlib.sha256()
-    for name, value in sorted(base_state(model).items()):
+    kept = {n: v for n, v in model.state_dict().items() if not _is_derived(model, n)}
+    for name, value in sorted(kept.items()):
         digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
         raw = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
         digest.update(raw.numpy().data)
