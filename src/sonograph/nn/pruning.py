@@ -176,7 +176,7 @@ def keep_heads(attention: Any, kept: Sequence[int] | Tensor) -> None:
 
 
 def _outputs(layer: Any) -> int:
-    plain = layer.base if isinstance(layer, Adapted) else layer
+    plain: Any = layer.base if isinstance(layer, Adapted) else layer
     return len(plain.weight)
 
 
