@@ -165,9 +165,11 @@ class LowRankSparse(Addition):
     def narrow(self, outputs: Tensor | None, inputs: Tensor | None) -> None:
         """Entries in rows and columns that go are lost with them."""
         self.low.narrow(outputs, inputs)
+        if not self.places.numel():
+            return
         places, stay = self.places, torch.ones_like(self.places[0], dtype=torch.bool)
         for axis, kept in ((0, outputs), (1, inputs)):
-            if kept is not None and places.numel():
+            if kept is not None:
                 kept = kept.to(places.device)
                 where = places[axis][:, None] == kept
                 stay = stay & where.any(1)
