@@ -124,7 +124,8 @@ def test_scores_of_heads_in_numbers():
         head_scores(changes, bases, 2, "AB")
 
 
-def pruned(preset, method: DSEE) -> tuple[Classifier, torch.Tensor]:
+def pruned(preset, method: DSEE):
+    """A model as two trainings might leave it, and features for it."""
     case = Case(preset)
     torch.manual_seed(0)
     model = adapt(Classifier(case.build(), ["a", "b", "c"]), method).eval()
