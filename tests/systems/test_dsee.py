@@ -155,6 +155,31 @@ def test_what_is_kept_gives_the_pruned_model_again(preset, share, heads, whole, 
         assert torch.equal(answers(merged, features), answers(model, features))
 
 
+@pytest.mark.parametrize("others", ["dsee+lora", "lora+dsee", "dsee+adapter", "adapter+dsee"])
+def test_beside_other_methods(others, tmp_path):
+    """What they added follows the heads, and finds its place again."""
+    weights.save_folder(tmp_path / "base", Case(SSAST).build(), {"name": "base"})
+    base = weights.base_of(str(tmp_path / "base"), Case(SSAST).build())
+    torch.manual_seed(0)
+    fields = {"rank": 2, "prune": 0.3, "heads": 1} | ({"inner": 2} if "adapter" in others else {})
+    model = adapt(Case(SSAST).classifier(), others, **fields)
+    disturb(model)
+    for method in model.adaptation:
+        method.begin(model, 1)
+    disturb(model)
+    features = Case(SSAST).features(2)
+    expected = answers(model, features)
+    weights.save_adapted(tmp_path / "kept", model, {}, base)
+    again = weights.load(tmp_path / "kept")
+    assert torch.equal(answers(again, features), expected)
+
+
+def test_what_cannot_follow_the_heads_is_named():
+    model = adapt(Case(SSAST).classifier(), "dsee+svfit", rank=2, heads=1)
+    with pytest.raises(InputError, match="SingularValues cannot follow a layer that loses heads"):
+        model.adaptation[0].begin(model, 1)
+
+
 @pytest.mark.parametrize("preset", WITH_ATTENTION, ids=lambda preset: preset.name)
 def test_without_a_head_a_model_is_smaller_and_computes_less(preset):
     case = Case(preset)

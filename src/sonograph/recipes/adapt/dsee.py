@@ -34,7 +34,7 @@ def fit(folder: Path, clips: Clips, steps: int | None, progress: Progress = sile
 # --- the claim -----------------------------------------------------------------------------------
 
 SCALES = {
-    "cpu": Plan(updates=32, seeds=3),
+    "cpu": Plan(updates=24, seeds=3),
     "gpu": Plan(updates=400, seeds=5, frames=256, batch=32, labels=50),
 }
 # on the widths of the base, 192, an entry for each number of one rank: equal counts
