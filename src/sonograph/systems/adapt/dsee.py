@@ -462,6 +462,7 @@ ABOUT = About(
         "Speed from zeroed weights: ordinary kernels multiply by zeros as well; remove heads.",
         "Encoders without attention: LoRA or an adapter.",
         "One base in memory for many tasks: pruned layers are each task's own copy.",
+        'A start without delay: each weight is decomposed once, `mask="largest"` needs none of it.',
     ),
     paper="Xuxi Chen, Tianlong Chen, Weizhu Chen, Ahmed Hassan Awadallah et al., ACL 2023",
     figures=(
