@@ -353,7 +353,7 @@ class DSEE(Method):
         add(encoder, target, "dsee", change)
 
     def _prune(self, encoder: nn.Module) -> None:
-        """Two groups, the changed layers and the others, each to the same share: as the official script does."""
+        """Two groups, changed layers and others, each to the same share (official script)."""
         by_score: dict[tuple[str, tuple[int, int] | None], Tensor] = {}
         for name, layer, key, change in _changes(encoder):
             rows = layer.rows[key]
