@@ -123,14 +123,13 @@ def load_adapted(folder: Path, described: Mapping[str, Any], base: nn.Module | N
             )
         encoder = adaptation.shared_copy(source)
     model = _classifier(encoder, described)
-    learned = adapt(model, methods)
+    state = read_tensors(folder / (WEIGHTS if whole else DELTA))
+    learned = adapt(model, methods, kept=part_of(state, "encoder."))
     if whole:
-        state = read_tensors(folder / WEIGHTS)
         if odd := sorted(model.state_dict().keys() ^ state.keys()):
             raise InputError(f"{folder / WEIGHTS} does not fit: {', '.join(odd[:3])}")
         model.load_state_dict(state, assign=True)
         return learned
-    state = read_tensors(folder / DELTA)
     if (folder / PEFT).is_file():
         state = from_peft(model, state)
     shared = {f"encoder.{name}" for name in adaptation.base_state(source)}
@@ -199,7 +198,7 @@ def save_adapted(
     described = {
         "kind": "adapted",
         "base": base and dataclasses.asdict(base),
-        "encoder": model.encoder.describe(),
+        "encoder": description(model.encoder),
         "labels": list(model.labels),
         "pool": model.pool,
         "answer": model.answer,
@@ -239,8 +238,16 @@ def save_folder(
         for name, value in state.items()
     }
     write_tensors(folder / WEIGHTS, tensors)
-    describe(folder, model.describe(), card)  # type: ignore[operator]
+    describe(folder, description(model), card)
     return folder
+
+
+def description(model: Any) -> dict[str, Any]:
+    """What `build` needs to make a model again: what it was built from, and what it lost since."""
+    from sonograph.nn.pruning import heads_left
+
+    told = dict(model.describe())
+    return told | ({"heads": heads} if (heads := heads_left(model)) else {})
 
 
 def describe(folder: Path, described: Mapping[str, Any], card: Mapping[str, Any]) -> None:
@@ -250,7 +257,15 @@ def describe(folder: Path, described: Mapping[str, Any], card: Mapping[str, Any]
 
 
 def build(described: Mapping[str, Any]) -> nn.Module:
-    """A model from what its `describe()` said; weights are still random."""
+    """A model from what its `description` said; weights are still random."""
+    from sonograph.nn.pruning import trim
+
+    model = _built(described)
+    trim(model, described.get("heads", {}))
+    return model
+
+
+def _built(described: Mapping[str, Any]) -> nn.Module:
     from sonograph import registry
     from sonograph.nn.layers import WeightedLayers
 

@@ -121,6 +121,10 @@ LACKS = {
         for system in ("ssamba", "self_pretraining", "panns", "embedding_statistics")
     },
     **{
+        (system, "dsee"): "no attention, whose queries and values"
+        for system in ("ssamba", "panns", "embedding_statistics")
+    },
+    **{
         (system, "prefix"): "no attention that takes them"
         for system in ("ssamba", "self_pretraining", "panns", "embedding_statistics")
     },

@@ -50,6 +50,13 @@ class Method(configuration.Config):
         """Change `encoder` in place. Raises InputError where it lacks what the method needs."""
         raise NotImplementedError
 
+    def reinsert(self, encoder: nn.Module, kept: Mapping[str, Tensor]) -> None:
+        """As `insert`, and to the shapes that its stages left, for `kept` to be filled in.
+
+        kept: what `delta_state` kept, or the whole state, under the names it has in `encoder`.
+        """
+        self.insert(encoder)
+
     def fit_head(self, model: nn.Module) -> None:
         """Change the head of a classifier, before it learns."""
 
@@ -109,6 +116,12 @@ class Addition(nn.Module):
     def matrix(self) -> Float[Tensor, "outputs inputs"]:
         """The same as a change of the layer's weight, kernels flattened with the inputs."""
         raise NotImplementedError
+
+    def narrow(self, outputs: Tensor | None, inputs: Tensor | None) -> None:
+        """Follow a layer that keeps only these of its outputs and inputs; None: all of them."""
+        raise InputError(
+            f"{type(self).__name__} cannot follow a layer that loses heads: leave one of them out"
+        )
 
 
 class Adapted(Inserted):

@@ -86,6 +86,7 @@ class GatedAttention(nn.Module):
         self.gate = nn.Linear(width // num_heads, 8)
         self.gate_scale = nn.Parameter(torch.ones(1, num_heads, 1, 1))
         self.prefix: Prefix | None = None  # of an adaptation
+        self.heads: nn.Module | None = None  # which of its heads are left, see `nn.pruning`
 
     def forward(
         self,
@@ -94,9 +95,12 @@ class GatedAttention(nn.Module):
         mask: Bool[Tensor, "b n"] | None = None,
     ) -> Float[Tensor, "b n d"]:
         heads = [
-            rearrange(part, "b n (h d) -> b h n d", h=self.num_heads)
+            rearrange(part, "b n (h d) -> b h n d", d=self.gate.weight.shape[1])
             for part in (self.query(x), self.key(x), self.value(x), x)
         ]
+        if self.heads is not None:  # biases and the input come for all that there were
+            left: Any = self.heads.left
+            bias, heads[3] = bias[left], heads[3][:, left]
         with torch.autocast(x.device.type, enabled=False):
             q, k, v, given = (part.float() for part in heads)
             logits = self.gates(q if self.gate_from == "query" else given) * bias

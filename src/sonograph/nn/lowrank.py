@@ -35,5 +35,11 @@ class LowRank(Addition):
     def forward(self, x: Tensor, base: nn.Module) -> Tensor:
         return self.scale * through(x, base, self.down, self.up)
 
+    def narrow(self, outputs: Tensor | None, inputs: Tensor | None) -> None:
+        if outputs is not None:
+            self.up = nn.Parameter(self.up.detach()[outputs], self.up.requires_grad)
+        if inputs is not None:
+            self.down = nn.Parameter(self.down.detach()[:, inputs], self.down.requires_grad)
+
     def matrix(self) -> Float[Tensor, "outputs inputs"]:
         return self.scale * (self.up @ self.down)

@@ -12,7 +12,7 @@ from fnmatch import fnmatch
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sonograph import registry
 from sonograph.errors import InputError, did_you_mean
@@ -23,19 +23,25 @@ def adapt(
     model: nn.Module,
     method: str | Method | Sequence[Method],
     head: str = "head",
+    kept: Mapping[str, Tensor] | None = None,
     **settings: Any,
 ) -> nn.Module:
     """Set what learns, in place, and return the model.
 
     method: a name of `registry.methods()`, names joined by "+", or methods; they are applied one
     after the other to a model that is frozen, but for `head`: the name of the module that is new
-    and always learns (patterns with `*` and `|` are allowed). settings: fields of the methods.
+    and always learns (patterns with `*` and `|` are allowed). kept: the encoder's part of what an
+    adaptation kept, about to be filled in. settings: fields of the methods.
     Raises InputError for unknown names and settings, and where the model lacks what a method needs.
     """
     chosen = methods_of(method, settings)
     model.requires_grad_(False)
     for one in chosen:
-        one.insert(getattr(model, "encoder", model))
+        encoder = getattr(model, "encoder", model)
+        if kept is None:
+            one.insert(encoder)
+        else:
+            one.reinsert(encoder, kept)
         one.fit_head(model)
     if (device := next(model.parameters()).device).type != "meta":
         model.to(device)  # what was inserted stands where the model does
@@ -90,7 +96,7 @@ def cost(encoder: Any, methods: Sequence[Method]) -> int:
     from sonograph import weights
 
     with torch.device("meta"):
-        empty = weights.build(encoder.describe())
+        empty = weights.build(weights.description(encoder))
     empty.requires_grad_(False)
     for one in methods:
         one.insert(empty)
