@@ -257,20 +257,18 @@ def _planned(
             one = dataclasses.replace(one, dropped=f"does not fit this model: {error}")
         found.append(one)
         tell(number + 1, len(config.methods), method)
-    costs = [c.seconds * (HEAD_UPDATES if _head_only(c.method) else 1) for c in found]
-    able = sorted(cost for one, cost in zip(found, costs) if not one.dropped)
-    if not able:
+    if all(one.dropped for one in found):
         raise InputError(f"none of {', '.join(config.methods)} fits this model")
-    last = able[-config.finalists :]  # it may be the dearest that go on
-    # a third of a training each, then every fold but for that third, then a whole one at the end
-    an_update = sum(able) / 3 + sum(last) * (config.folds - 1 / 3 + 1)
-    updates = int(SHARE * config.minutes * 60 / an_update)
-    if updates < FEWEST:
-        needed = FEWEST * an_update / SHARE / 60
-        raise InputError(
-            f"{config.minutes:g} minutes are enough for {updates} updates of each training here: "
-            f"give --minutes {needed:.0f}, or choose a method yourself"
-        )
+    while (updates := _affordable(found, config)) < FEWEST:
+        able = [one for one in found if not one.dropped and not _head_only(one.method)]
+        if not able:
+            raise InputError(
+                f"{config.minutes:g} minutes are enough for {updates} updates of each training "
+                f"here, and {FEWEST} are the fewest that tell: give more --minutes"
+            )
+        dearest = max(able, key=lambda one: one.seconds)
+        why = f"no time for it: an update takes {dearest.seconds:.2f} s here"
+        found[found.index(dearest)] = dataclasses.replace(dearest, dropped=why)
     updates = min(updates, MOST)
     weights.write_json(
         path,
@@ -281,6 +279,18 @@ def _planned(
         },
     )
     return found, updates
+
+
+def _affordable(found: Sequence[Candidate], config: Search) -> int:
+    """Updates of a training: a third of one each, the dearest over every fold, and at the end."""
+    costs = sorted(
+        one.seconds * (HEAD_UPDATES if _head_only(one.method) else 1)
+        for one in found
+        if not one.dropped
+    )
+    last = costs[-config.finalists :]  # it may be the dearest that go on
+    an_update = sum(costs) / 3 + sum(last) * (config.folds - 1 / 3 + 1)
+    return int(SHARE * config.minutes * 60 / an_update)
 
 
 def _seconds(run: _Runs, method: str, updates: int = 4) -> float:
