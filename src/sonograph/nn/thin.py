@@ -40,18 +40,19 @@ class Thin(nn.Sequential):
     @property
     def weight(self) -> Float[Tensor, "outputs inputs"]:
         """R L: the weight of the dense layer of equal output."""
-        return self[1].weight @ self[0].weight
+        narrow, widen = self.children()
+        return widen.weight @ narrow.weight  # type: ignore[operator, return-value]
 
     @property
     def bias(self) -> Tensor | None:
-        return self[1].bias
+        return self[1].bias  # type: ignore[return-value]
 
 
 @torch.no_grad()
 def decomposed(linear: nn.Linear, rank: int) -> Thin:
     """The nearest layer of this rank: U, s, V^T cut off, with sqrt(s) on both sides."""
     u, s, vh = truncated_svd(linear.weight, rank)
-    made = _empty(linear, rank)
+    made: Any = _empty(linear, rank)
     made[0].weight.copy_(s.sqrt()[:, None] * vh)
     made[1].weight.copy_(u * s.sqrt())
     if linear.bias is not None:

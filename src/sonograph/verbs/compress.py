@@ -1,4 +1,4 @@
-"""`sonograph compress`: a trained encoder with half its weights or fewer."""
+"""`sonograph compress`: cut a trained encoder to half its weights or fewer, and repair it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Args:
     data: tuple[str, ...] = ("mini",)
     """Sound to repair it on, labels are not needed: sets or corpora, folders, .csv or .jsonl
     files."""
-    ratio: float = 2.0
-    """How many times fewer weights the layers of the blocks have."""
+    ratio: float | None = None
+    """How many times fewer weights the layers of the blocks have; the method's own, 2 for pela."""
     method: str = "pela"
     """Which losses repair it: pela, pela-deit, pela-swin or pela-albef (`sonograph methods`)."""
     set: tuple[str, ...] = ()
@@ -85,11 +85,17 @@ def _method(args: Args) -> Any:
     from sonograph.train.adapt import methods_of
     from sonograph.verbs.train import assignments
 
-    methods = methods_of(args.method, {"ratio": args.ratio, **assignments(args.set)})
-    if len(methods) != 1 or not isinstance(methods[0], PELA):
+    named = methods_of(args.method)
+    if len(named) != 1 or not isinstance(named[0], PELA):
         raise InputError(f"{args.method} does not compress: choose a method of system pela")
-    method = methods[0]
-    if args.objective == "distil" and not (method.feature or method.perturbation) and args.steps:
+    ratio = {} if args.ratio is None else {"ratio": args.ratio}
+    method = methods_of(named, {**ratio, **assignments(args.set)})[0]
+    assert isinstance(method, PELA)
+    if (
+        args.objective == "distil"
+        and args.steps != 0
+        and not (method.feature or method.perturbation)
+    ):
         raise InputError("with feature=0 and perturbation=0 there is nothing to repair: --steps 0")
     if method.logits:
         raise InputError("without labels there are no logits to compare: leave logits=0")
@@ -152,9 +158,7 @@ def _repair(
             "clips": fingerprint(clips),
         },
     )
-    summary = repair(
-        model, clips, output, method, recipe, args.objective, card, Line("repairing")
-    )
+    summary = repair(model, clips, output, method, recipe, args.objective, card, Line("repairing"))
     return {
         "steps": summary.steps,
         "seconds": round(summary.seconds, 2),

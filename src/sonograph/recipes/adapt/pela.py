@@ -96,7 +96,7 @@ def repair(
     learner.requires_grad_(True)
     method.insert(encoder)
     teach: Objective = Listening(encoder) if goal == "distil" else pretraining.Objective(learner)
-    objective = method.objective(teach)
+    objective: Any = method.objective(teach)
     clips = clips.filter(lambda clip: clip.duration_s >= recipe.shortest_s)
     train, valid = divided(clips)
     crop_s = recipe.crop_s or spec.samples(encoder.config.frames) / spec.rate_hz
@@ -251,8 +251,8 @@ def claim(
     seconds = spent(folder, time.perf_counter() - began)
     records = []
     for name, a, b, margin, sentence in questions(plan):
-        pairs = [_pair(rows, arms) for arms in (a, b)]
-        gain = paired_interval(*pairs)
+        ours, theirs = _pair(rows, a), _pair(rows, b)
+        gain = paired_interval(ours, theirs)
         shifted = dataclasses.replace(gain, low=gain.low + margin, high=gain.high + margin)
         words = (_words(a), _words(b))
         several = ", mean of both ratios" if len(a) > 1 else ""
@@ -261,7 +261,7 @@ def claim(
             kind="claim",
             sentence=sentence,
             rule=RULE.format(
-                a=words[0], b=words[1], of=several, pairs=len(pairs[0]), level=-margin or 0
+                a=words[0], b=words[1], of=several, pairs=len(ours), level=-margin or 0
             ),
             verdict=verdict_of(shifted),
             measured=(

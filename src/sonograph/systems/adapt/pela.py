@@ -354,7 +354,7 @@ ABOUT = About(
     paper="Yangyang Guo, Guangzhi Wang, Mohan Kankanhalli, CVPR 2024",
     figures=(
         "a third to two thirds of the parameters gone, about 0.6 points lost (abstract)",
-        "DeiT-B of 86.6 M parameters: 58.2 M at ratio 1.5, 44.1 M at 2, 29.9 M at 3 (from the rule)",
+        "DeiT-B of 86.6 M parameters: 58.2 M at ratio 1.5, 44.1 M at 2, 29.9 M at 3 (by the rule)",
     ),
     code_licence="Apache-2.0",
     weights_licence="no weights are published",
