@@ -273,7 +273,7 @@ class PELA(Method):
     """
 
     changes: ClassVar[Literal["head", "delta", "encoder"]] = "encoder"
-    lr: ClassVar[float] = 1e-3
+    lr: ClassVar[float] = 3e-4  # larger ones undo what the decomposition kept
     keeps_start: ClassVar[bool] = False
 
     ratio: float = 2.0
