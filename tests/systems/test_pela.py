@@ -133,7 +133,7 @@ def test_the_objective_is_task_and_features_and_weights(examples):
         float((thin(n).weight - dense.get_submodule(n).weight).detach().abs().max())
         for n in compression_of(model.encoder).ranks
     ]
-    distilled = sum(float((a - b).square().mean()) / 2 for a, b in zip(*outputs.values()))
+    distilled = sum(float((a - b).detach().square().mean()) / 2 for a, b in zip(*outputs.values()))
     perturbed = sum((value - 0.01) ** 2 for value in far) / len(far)
     assert float(parts["features"].detach()) == pytest.approx(distilled, rel=1e-5)
     assert float(parts["weights"].detach()) == pytest.approx(perturbed, rel=1e-5)
