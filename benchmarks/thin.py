@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from benchmarks.timing import Row, alternately, figure, pair, show
-from sonograph.metrics.operations import macs
+from sonograph.metrics.cost import macs
 from sonograph.nn.thin import skeleton
 from sonograph.registry import build
 from sonograph.systems.adapt.pela import compression
@@ -44,4 +44,4 @@ def main(
 
 if __name__ == "__main__":
     given = sys.argv[1:]
-    show(main(*given[:1], *(float(value) for value in given[1:2])))
+    show(main(given[0] if given else "ssast-base", float(given[1]) if given[1:] else 2.0))

@@ -7,12 +7,15 @@ import pytest
 import torch
 from torch import nn
 
-from sonograph.metrics.operations import parameters
 from sonograph.nn.thin import Thin, decomposed
 from sonograph.nn.transformer import PreNormBlock
 from sonograph.systems.adapt.pela import compressed, weight_perturbation
 
 COUNTS = {1.5: 58_200_808, 2: 44_081_896, 3: 29_870_824}
+
+
+def parameters(model: nn.Module) -> int:
+    return sum(weight.numel() for weight in model.parameters())
 
 
 class DeiT(nn.Module):

@@ -45,7 +45,7 @@ def run(args: Args) -> int:
     from sonograph import weights
     from sonograph.errors import InputError
     from sonograph.infer.embed import encoder_of
-    from sonograph.metrics.operations import macs, parameters
+    from sonograph.metrics.cost import count_weights, macs
     from sonograph.verbs import show
 
     method = _method(args)
@@ -54,7 +54,7 @@ def run(args: Args) -> int:
         raise InputError(f"{output} is the model to compress: choose another folder with -o")
     model: Any = weights.load(args.model)
     encoder = encoder_of(model)
-    before = (parameters(encoder), macs(encoder, _input(encoder)))
+    before = (count_weights(encoder).total, macs(encoder, _input(encoder)))
     card = {
         "name": output.name,
         "system": encoder.describe().get("system", ""),
@@ -66,7 +66,7 @@ def run(args: Args) -> int:
         told |= _cut(encoder, method, output, card)
     else:
         told |= _repair(model, method, output, card, args)
-    after = (parameters(encoder), macs(encoder, _input(encoder)))
+    after = (count_weights(encoder).total, macs(encoder, _input(encoder)))
     told |= {"parameters": after[0], "parameters_before": before[0]}
     told |= {"macs": after[1], "macs_before": before[1]}
     if args.json:
@@ -112,10 +112,10 @@ def _input(encoder: Any) -> Any:
 def _cut(encoder: Any, method: Any, output: Path, card: dict[str, Any]) -> dict[str, Any]:
     """The decomposition alone, which takes no sound."""
     from sonograph import weights
-    from sonograph.metrics.operations import parameters
+    from sonograph.metrics.cost import count_weights
     from sonograph.recipes.adapt.pela import cut
 
-    dense = parameters(encoder)
+    dense = count_weights(encoder).total
     method.insert(encoder)
     weights.save_folder(output, encoder, {**card, **cut(encoder, dense, method)})
     return {"steps": 0}

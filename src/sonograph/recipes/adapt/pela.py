@@ -25,8 +25,8 @@ from sonograph.data import corpora
 from sonograph.data.clips import Clips
 from sonograph.data.loader import Batches
 from sonograph.errors import InputError
+from sonograph.metrics.cost import count_weights, macs
 from sonograph.metrics.intervals import paired_interval
-from sonograph.metrics.operations import macs, parameters
 from sonograph.nn.adaptation import Method
 from sonograph.nn.heads import Classifier
 from sonograph.progress import Progress, silent
@@ -92,7 +92,7 @@ def repair(
     learner = _learner(model, goal)
     encoder = getattr(learner, "encoder", learner) if goal == "pretraining" else learner
     spec = encoder.spec
-    dense = parameters(encoder)
+    dense = count_weights(encoder).total
     learner.requires_grad_(True)
     method.insert(encoder)
     teach: Objective = Listening(encoder) if goal == "distil" else pretraining.Objective(learner)
@@ -124,7 +124,7 @@ def cut(encoder: Any, dense: int, method: PELA) -> dict[str, Any]:
     return {
         "method": method.to_dict(),
         "thin_layers": len(encoder.compression.ranks),
-        "parameters": parameters(encoder),
+        "parameters": count_weights(encoder).total,
         "parameters_before": dense,
     }
 
@@ -381,7 +381,7 @@ def sizes(encoder: Any, plan: Plan) -> dict[str, dict[str, int]]:
     models = {"dense": encoder}
     models |= {f"ratio {ratio:g}": compressed(encoder, ratio) for ratio in plan.ratios}
     return {
-        name: {"parameters": parameters(model), "MACs": macs(model, features)}
+        name: {"parameters": count_weights(model).total, "MACs": macs(model, features)}
         for name, model in models.items()
     }
 
