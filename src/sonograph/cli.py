@@ -24,6 +24,7 @@ VERBS = {
     "train": "pre-train a model on sound, labelled or not",
     "adapt": "teach a pre-trained model your labels",
     "methods": "the ways to adapt a model: what learns, and how much of it",
+    "compress": "cut a trained encoder to half its weights or fewer, and repair it",
     "soup": "average several adapted runs into one better model",
     "evaluate": "measure a labelled model on clips it has not seen",
     "embed": "turn sounds into vectors",

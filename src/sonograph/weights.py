@@ -268,12 +268,17 @@ def build(described: Mapping[str, Any]) -> nn.Module:
 def _built(described: Mapping[str, Any]) -> nn.Module:
     from sonograph import registry
     from sonograph.nn.layers import WeightedLayers
+    from sonograph.nn.thin import Compression, skeleton
 
     kind = described.get("kind")
     if kind in ("encoder", "tagger"):
         module = registry.module(described["system"])
         model = module.build(module.Config.from_dict(described["config"]))
         return getattr(model, "encoder", model) if kind == "encoder" else model
+    if kind == "compressed":
+        encoder = build(described["encoder"])
+        skeleton(encoder, Compression(described["ratio"], described["ranks"]))
+        return encoder
     if kind == "layers":
         return WeightedLayers(build(described["encoder"]))  # type: ignore[arg-type]
     if kind == "pretraining":
