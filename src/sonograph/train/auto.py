@@ -2,7 +2,7 @@
 
     found = search(encoder, examples, folds, test, "runs/mine", Search(minutes=8))
 
-The head alone, on the first fold, chooses how tokens are pooled. Few candidates begin there; what
+A linear probe chooses how tokens are pooled. Few candidates begin on the first fold; what
 their learning curves forecast, or where nothing can be forecast how far they lie behind, decides
 who goes on, and the best of them are cross-validated over the other folds. The last fold teaches
 nothing: it decides what goes into the soup of the finished models. Started again on the same
@@ -26,6 +26,7 @@ from sonograph.errors import InputError
 from sonograph.metrics.intervals import Interval, proportion_interval
 from sonograph.nn.adaptation import merge
 from sonograph.nn.encoder import Pooling
+from sonograph.nn.heads import Classifier
 from sonograph.progress import Progress, silent
 from sonograph.systems.study.learning_curves import forecast
 from sonograph.train.adapt import cost, methods_of
@@ -36,8 +37,10 @@ from sonograph.train.finetune import (
     finetune,
     measure,
     mergeable,
+    pooled,
 )
 from sonograph.train.log import read_log
+from sonograph.train.probe import linear_probe
 from sonograph.train.soup import Brewing, brew, read_run
 
 LOOKS = 12  # at the held-out clips, over the first round: enough for a forecast
@@ -89,7 +92,7 @@ class Found:
     why: tuple[str, ...]
     chosen: float  # accuracy on the clips that decided
     measured: Measured | None  # on clips that decided nothing
-    pools: dict[str, float]  # accuracy of the head alone on the first fold, by way of pooling
+    pools: dict[str, float]  # cross-validated accuracy of a linear probe, by way of pooling
     updates: int
     seconds: float
 
@@ -127,11 +130,7 @@ def search(
         )
     run = _Runs(encoder, examples, folder, config)
     run.agree()
-    pools: dict[str, float] = {}
-    for pool in POOLS:
-        run.pool = pool
-        head = Candidate("linear")
-        pools[pool] = run(head, folds[0], -1, FEWEST, FEWEST)[0].accuracy
+    pools: dict[str, float] = {pool: run.probed(pool, folds[:-1]) for pool in POOLS}
     run.pool = max(POOLS, key=lambda pool: pools[pool])
     candidates, updates = _planned(run, config, progress)
     whole = list(candidates)
@@ -157,12 +156,12 @@ def search(
         tell(number + 1, len(finalists), one.method)
     known = {c.method: c for c in (*going, *finalists)}
     whole = [known.get(c.method, c) for c in whole]
-    pooled = ", ".join(f"{pool} {value:.1%}" for pool, value in pools.items())
+    words = ", ".join(f"{pool} {value:.1%}" for pool, value in pools.items())
     finalists.sort(key=lambda one: -one.accuracy)
     kept, why, chosen = _finish(run, finalists, folds[-1], updates, base, progress)
     model = weights.load_folder(folder)
     measured = None if test is None or not len(test) else measure(model, test)
-    why.insert(0, f"tokens are pooled as {run.pool}: the head alone reaches {pooled}")
+    why.insert(0, f"tokens are pooled as {run.pool}: a linear probe reaches {words}")
     found = Found(
         model,
         tuple(whole),
@@ -192,6 +191,16 @@ class _Runs:
         if path.is_file() and weights.read_json(path)["config"] != self.config.to_dict():
             raise InputError(f"{path.parent} was begun with another plan: choose another folder")
 
+    def probed(self, pool: Pooling, folds: Sequence[tuple[list[int], list[int]]]) -> float:
+        """Cross-validated accuracy of a linear probe on vectors that are pooled like this."""
+        model = Classifier(copy.deepcopy(self.encoder), self.examples.classes, pool)
+        made, y = pooled(model, self.examples).features, self.examples.targets
+        found = [
+            linear_probe(made[learn], y[learn], made[held], y[held], classes=len(model.labels))
+            for learn, held in folds
+        ]
+        return float(np.mean([one.accuracy for one in found]))
+
     def __call__(
         self,
         one: Candidate,
@@ -213,7 +222,7 @@ class _Runs:
                 "train.eval_every": max(1, all_updates * times // 3 // LOOKS),
             }
         )
-        place = self.folder / f"{one.method}-{self.pool}-{'pooling' if k < 0 else f'fold{k}'}"
+        place = self.folder / f"{one.method}-{self.pool}-fold{k}"
         done = finetune(copy.deepcopy(self.encoder), learn, held, place, plan)
         lines = read_log(place / "training" / "log.jsonl")
         curve = [
