@@ -48,6 +48,7 @@ FEWEST, MOST = 40, 600  # updates of one training
 SHARE = 0.85  # of the time that is planned for; the rest is for reading and measuring
 HEAD_UPDATES = 5  # times as many, where only the head learns: they cost next to nothing
 POOLS: tuple[Pooling, ...] = ("tokens", "statistics")
+PENALTY = 0.1  # of the probes that choose among them
 PLAN, REPORT = "search.json", "report.json"
 
 
@@ -195,8 +196,11 @@ class _Runs:
         """Cross-validated accuracy of a linear probe on vectors that are pooled like this."""
         model = Classifier(copy.deepcopy(self.encoder), self.examples.classes, pool)
         made, y = pooled(model, self.examples).features, self.examples.targets
+        classes = len(model.labels)
         found = [
-            linear_probe(made[learn], y[learn], made[held], y[held], classes=len(model.labels))
+            linear_probe(
+                made[learn], y[learn], made[held], y[held], penalties=(PENALTY,), classes=classes
+            )
             for learn, held in folds
         ]
         return float(np.mean([one.accuracy for one in found]))
@@ -269,13 +273,13 @@ def _planned(
     if all(one.dropped for one in found):
         raise InputError(f"none of {', '.join(config.methods)} fits this model")
     while (updates := _affordable(found, config)) < FEWEST:
-        able = [one for one in found if not one.dropped and not _head_only(one.method)]
-        if not able:
+        able = [one for one in found if not one.dropped]
+        if len(able) == 1:
             raise InputError(
-                f"{config.minutes:g} minutes are enough for {updates} updates of each training "
+                f"{config.minutes:g} minutes are enough for {updates} updates of {able[0].method} "
                 f"here, and {FEWEST} are the fewest that tell: give more --minutes"
             )
-        dearest = max(able, key=lambda one: one.seconds)
+        dearest = max(able, key=_cost)
         why = f"no time for it: an update takes {dearest.seconds:.2f} s here"
         found[found.index(dearest)] = dataclasses.replace(dearest, dropped=why)
     updates = min(updates, MOST)
@@ -290,20 +294,23 @@ def _planned(
     return found, updates
 
 
+def _cost(one: Candidate) -> float:
+    """Seconds of what counts as one update."""
+    return one.seconds * (HEAD_UPDATES if _head_only(one.method) else 1)
+
+
 def _affordable(found: Sequence[Candidate], config: Search) -> int:
     """Updates of a training: a third of one each, the dearest over every fold, and at the end."""
-    costs = sorted(
-        one.seconds * (HEAD_UPDATES if _head_only(one.method) else 1)
-        for one in found
-        if not one.dropped
-    )
+    costs = sorted(_cost(one) for one in found if not one.dropped)
     last = costs[-config.finalists :]  # it may be the dearest that go on
     an_update = sum(costs) / 3 + sum(last) * (config.folds - 1 / 3 + 1)
     return int(SHARE * config.minutes * 60 / an_update)
 
 
-def _seconds(run: _Runs, method: str, updates: int = 4) -> float:
-    """Of one update, measured; the vectors of a head's training are made once and not counted."""
+def _seconds(run: _Runs, method: str, updates: int = 6) -> float:
+    """Of one update, the median of some without the first; the vectors of a head's training are
+    made once and not counted."""
+    import statistics
     import tempfile
 
     rows = list(range(min(len(run.examples), 2 * run.config.batch)))
@@ -312,7 +319,8 @@ def _seconds(run: _Runs, method: str, updates: int = 4) -> float:
         done = finetune(copy.deepcopy(run.encoder), few, None, folder, run.plan(method, updates))
         lines = read_log(Path(folder) / "training" / "log.jsonl")
     speeds = [line["clips_per_s"] for line in lines if line.get("clips_per_s")]
-    return run.config.batch / speeds[-1] if speeds else done.seconds / updates
+    later = speeds[1:] or speeds
+    return run.config.batch / statistics.median(later) if later else done.seconds / updates
 
 
 def _forecast(curve: list[tuple[float, float]], at: int) -> tuple[float, float, float] | None:
