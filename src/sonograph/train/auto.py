@@ -46,6 +46,7 @@ from sonograph.train.soup import Brewing, brew, read_run
 LOOKS = 12  # at the held-out clips, over the first round: enough for a forecast
 FEWEST, MOST = 40, 600  # updates of one training
 SHARE = 0.85  # of the time that is planned for; the rest is for reading and measuring
+LATEST = 0.65  # of the time: after that no further fold is begun, if one is done
 HEAD_UPDATES = 5  # times as many, where only the head learns: they cost next to nothing
 POOLS: tuple[Pooling, ...] = ("tokens", "statistics")
 PENALTY = 0.1  # of the probes that choose among them
@@ -148,13 +149,15 @@ def search(
         tell(number + 1, len(going), one.method)
     going = drop_hopeless(going, len(folds[0][1]), config.finalists)
     tell, finalists = progress("cross-validation"), [c for c in going if not c.dropped]
-    for number, one in enumerate(finalists):
-        accuracies = [
-            run(one, fold, k, updates, updates)[0].accuracy
-            for k, fold in enumerate(folds[: config.folds])
-        ]
-        finalists[number] = dataclasses.replace(one, folds=tuple(accuracies))
-        tell(number + 1, len(finalists), one.method)
+    late = []
+    for k, fold in enumerate(folds[: config.folds]):
+        if k and time.perf_counter() - began > LATEST * config.minutes * 60:
+            late.append(f"time was up after {k} of {config.folds} folds")
+            break
+        for number, one in enumerate(finalists):
+            accuracy = run(one, fold, k, updates, updates)[0].accuracy
+            finalists[number] = dataclasses.replace(one, folds=(*one.folds, accuracy))
+            tell(k * len(finalists) + number + 1, config.folds * len(finalists), one.method)
     known = {c.method: c for c in (*going, *finalists)}
     whole = [known.get(c.method, c) for c in whole]
     words = ", ".join(f"{pool} {value:.1%}" for pool, value in pools.items())
@@ -162,6 +165,7 @@ def search(
     kept, why, chosen = _finish(run, finalists, folds[-1], updates, base, progress)
     model = weights.load_folder(folder)
     measured = None if test is None or not len(test) else measure(model, test)
+    why = [*late, *why]
     why.insert(0, f"tokens are pooled as {run.pool}: a linear probe reaches {words}")
     found = Found(
         model,

@@ -67,8 +67,9 @@ class SingularValues(Addition):
 
 @dataclasses.dataclass(frozen=True)
 class SVFit(Method):
-    """The singular values of the layers of `where` learn (section 3.2 of the paper).
+    """The singular values of chosen layers learn.
 
+    Section 3.2 of the paper. where: which layers, see `nn.targets.select`.
     rank: how many, 0 for as many as `share` asks; more than a matrix has is an error.
     share: the fewest whose energy is this share of the matrix's, over 99 % in the abstract; at 1,
         all of them, which is what the paper's parameter counts come from.

@@ -18,10 +18,10 @@ from sonograph.registry import register_method
 
 @dataclasses.dataclass(frozen=True)
 class LoRA(Method):
-    """y = W x + b + (alpha / rank) B A x on the layers of `where`, see `nn.targets.select`.
+    """A low-rank change beside chosen layers learns: y = W x + b + (alpha / rank) B A x.
 
-    Hu et al. 2021, section 4.1. PETL_AST scales by alpha / reduction instead, where the rank is
-    width / reduction: give `scale` to have that.
+    where: which layers, see `nn.targets.select`. Hu et al. 2021, section 4.1. PETL_AST scales by
+    alpha / reduction instead, where the rank is width / reduction: give `scale` to have that.
     """
 
     size: ClassVar[str] = "rank"
