@@ -33,7 +33,7 @@ class LowRank(Addition):
         nn.init.kaiming_uniform_(self.down, a=math.sqrt(5))
 
     def forward(self, x: Tensor, base: nn.Module) -> Tensor:
-        return self.scale * through(x, base, self.down, self.up)
+        return through(x, base, self.down, self.scale * self.up)  # scales the smaller side
 
     def narrow(self, outputs: Tensor | None, inputs: Tensor | None) -> None:
         if outputs is not None:
