@@ -116,6 +116,17 @@ def test_padding_changes_nothing(preset, method):
 
 # (system, method): what the system's encoder has nothing of
 LACKS = {
+    **{
+        (system, "zero-positions"): "no table of positions"
+        for system in (
+            "beats",
+            "tera",
+            "self_pretraining",
+            "panns",
+            "spectttra",
+            "embedding_statistics",
+        )
+    },
     ("embedding_statistics", "norms"): "no normalisation layer",
     **{
         (system, method): "no attention, mixer or feed-forward parts"
@@ -186,6 +197,23 @@ def test_methods_compose(method, base, tmp_path):
     torch.testing.assert_close(answers(again, features, lengths), expected, rtol=1e-5, atol=1e-6)
     names = [registry.method_name(one) for one in again.adaptation]
     assert len(names) == len(method.split("+"))
+
+
+def test_positions_are_lost_in_the_adaptation_and_not_in_the_base(base, tmp_path):
+    encoder = weights.load(base)
+    model = Classifier(weights.load(base), ["a", "b"])
+    kept = weights.base_of(str(base), model.encoder)
+    adapt(model, "zero-positions+adapter", inner=2)
+    weights.save_adapted(tmp_path, model, {}, kept)
+    again = weights.load_folder(tmp_path, base=encoder)
+    assert not again.encoder.positions.any()
+    assert encoder.positions.any()
+    turn = torch.randperm(8)
+    features = torch.randn(1, 128, 128)
+    patches = features.unfold(2, 16, 16)[:, :, turn].flatten(2)  # another order of columns
+    torch.testing.assert_close(answers(again, patches), answers(again, features))
+    plain = Classifier(encoder, ["a", "b"])
+    assert not torch.allclose(answers(plain, patches), answers(plain, features), atol=1e-4)
 
 
 def test_an_adapted_model_is_adapted_again(base, tmp_path, examples):

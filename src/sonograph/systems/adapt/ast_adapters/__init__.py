@@ -68,7 +68,7 @@ ABOUT = About(
     weights_licence="no weights are published; the backbone is MIT/ast-finetuned-audioset",
     deviations=(
         "Positions are cut or stretched to the clip's length; in the official runs no frozen "
-        "method has positions at all (see the faults).",
+        "method has positions at all (see the faults): `zero-positions+adapter` is as they are.",
         "The last map of an adapter starts at 0 and the one before it does not; LoRA's B starts "
         "at 0: the adapted model begins as the given one, to the bit. Prompts and prefixes cannot.",
         "The conformer adapter normalises its input, convpass uses its convolution; "

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import ClassVar, Literal
 
+import torch
 from torch import nn
 
 from sonograph.errors import InputError
@@ -59,6 +60,24 @@ class BitFit(Method):
         _free(encoder, "bias", lambda module, name: name == "bias" and isinstance(module, kinds))
 
 
+@dataclasses.dataclass(frozen=True)
+class ZeroPositions(Method):
+    """Nothing learns; the encoder loses its positions, as every frozen method does in PETL_AST.
+
+    For comparison with the published figures: "zero-positions+adapter". The official code builds
+    the position table anew, as zeros, for another clip length, and freezes it. Here the table is
+    replaced, not overwritten: other adaptations may share the encoder's weights.
+    """
+
+    keeps_start: ClassVar[bool] = False
+
+    def insert(self, encoder: nn.Module) -> None:
+        table = getattr(encoder, "positions", None)
+        if not isinstance(table, nn.Parameter):
+            raise InputError("the encoder has no table of positions to set to zero")
+        encoder.positions = nn.Parameter(torch.zeros_like(table), requires_grad=False)
+
+
 def _free(encoder: nn.Module, words: str, wanted: Callable[[nn.Module, str], bool]) -> None:
     found = [
         weight
@@ -80,6 +99,11 @@ def full() -> Full:
 @register_method("linear", system="ast_adapters", trained=0, note="the head alone")
 def linear() -> Linear:
     return Linear()
+
+
+@register_method("zero-positions", system="ast_adapters", note="as in the official runs")
+def zero_positions() -> ZeroPositions:
+    return ZeroPositions()
 
 
 @register_method("norms", system="ast_adapters", note="normalisation layers")
