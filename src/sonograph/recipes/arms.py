@@ -257,9 +257,14 @@ def finished(
     return [(f"{name}{end}", stamped(record, seconds)) for name, record in found]
 
 
-def verdict_of(gain: Interval) -> Verdict:
-    """The rule of every comparison: the 95 % interval of the paired difference against 0."""
-    return "shown" if gain.low > 0 else "not shown" if gain.high < 0 else "inconclusive"
+def verdict_of(gain: Interval, margin: float = 0.0) -> Verdict:
+    """The rule of every comparison: the 95 % interval of the paired difference against 0.
+
+    margin: how far below 0 it may lie and the arm still count as on the other's level.
+    """
+    if gain.low > -margin:
+        return "shown"
+    return "not shown" if gain.high < -margin else "inconclusive"
 
 
 def spent(folder: Path, seconds: float) -> float:

@@ -40,9 +40,9 @@ ARMS = (
     Arm("adapter", "adapter", budget=BUDGET),
     Arm("conformer", "conformer", budget=BUDGET),
     Arm("full", "full"),
-    Arm("linear, no positions", "linear", updates=10, positions="zeros"),
-    Arm("adapter, no positions", "adapter", budget=BUDGET, positions="zeros"),
-    Arm("conformer, no positions", "conformer", budget=BUDGET, positions="zeros"),
+    Arm("linear, no positions", "zero-positions+linear", updates=10),
+    Arm("adapter, no positions", "zero-positions+adapter", budget=BUDGET),
+    Arm("conformer, no positions", "zero-positions+conformer", budget=BUDGET),
 )
 LEVEL = (
     "The 95 % Student's t interval of the difference in test accuracy ({a} minus {b}), paired by "

@@ -5,11 +5,10 @@ What the claims about adaptation share: each of them names its arms and the rule
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -65,7 +64,6 @@ class Arm(Config):
     budget: str = ""
     lr: float = 0.0  # 0: the method's own
     updates: int = 1  # times those of the plan: of methods whose updates cost next to nothing
-    positions: Literal["kept", "zeros"] = "kept"  # zeros: as in the official code of PETL_AST
 
     def taught(self, plan: Plan) -> Finetune:
         steps = plan.updates * self.updates
@@ -135,21 +133,12 @@ def hold(
     for task in tasks:
         found = outcomes.setdefault(task.question.name, {})
         for arm in arms:
-            way = Way(arm.name, arm.name, starting(encoder, arm), arm.taught(plan))
+            way = Way(arm.name, arm.name, lambda seed: encoder, arm.taught(plan))
             place = folder / task.question.name / arm.name
             tell = progress(f"{task.question.name}: {arm.name}")
             found[arm.name] = learn(task, way, range(plan.seeds), place, tell)
     trained = {arm.name: cost(encoder, chosen_methods(encoder, arm.taught(plan))) for arm in arms}
     return Contest(plan, tasks, outcomes, trained)
-
-
-def starting(encoder: Any, arm: Arm) -> Callable[[int], Any]:
-    """What an arm starts from, whatever the seed."""
-    if arm.positions == "kept":
-        return lambda seed: encoder
-    blind = copy.deepcopy(encoder)
-    torch.nn.init.zeros_(blind.positions)
-    return lambda seed: blind
 
 
 def open_tasks(
@@ -177,7 +166,7 @@ def tuned(
     found = {}
     for rate in rates:
         one = dataclasses.replace(arm, lr=rate)
-        way = Way(arm.name, arm.name, starting(encoder, arm), one.taught(plan))
+        way = Way(arm.name, arm.name, lambda seed: encoder, one.taught(plan))
         outcome = learn(inner, way, [0], folder / "rates" / f"{arm.name}-{rate:g}")
         found[f"{rate:g}"] = outcome.accuracies[0]
     best = max(rates, key=lambda rate: (found[f"{rate:g}"], -rate))  # ties go to the smaller rate
@@ -199,13 +188,12 @@ def record_of(
     """
     ours, theirs = held.accuracies(a), held.accuracies(b)
     gain = paired_interval(ours, theirs)
-    shifted = dataclasses.replace(gain, low=gain.low + margin, high=gain.high + margin)
     return Record(
         system="",
         kind="claim",
         sentence=sentence,
         rule=rule.format(a=a, b=b, pairs=len(ours), margin=margin),
-        verdict=verdict_of(shifted),
+        verdict=verdict_of(gain, margin),
         measured=(
             Figure(f"{a} minus {b}", gain.mean, gain.low, gain.high, "accuracy"),
             *(Figure(arm.name, held.mean(arm.name), unit="accuracy") for arm in arms),

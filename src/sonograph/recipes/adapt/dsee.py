@@ -210,7 +210,6 @@ def _record(
     a, b, margin = pair
     ours, theirs = ([run.after for run in runs[name]] for name in (a, b))
     gain = paired_interval(ours, theirs)
-    shifted = dataclasses.replace(gain, low=gain.low + margin, high=gain.high + margin)
     ratios = mean_interval([x / y for x, y in zip(speed["whole"], speed["smaller"])])
     means = {name: sum(run.after for run in of_arm) / len(of_arm) for name, of_arm in runs.items()}
     first = {name: of_arm[0] for name, of_arm in runs.items()}
@@ -220,7 +219,7 @@ def _record(
         kind="claim",
         sentence=sentence,
         rule=(LEVEL if margin else RULE).format(a=a, b=b, pairs=len(ours), margin=margin),
-        verdict=verdict_of(shifted),
+        verdict=verdict_of(gain, margin),
         measured=(
             Figure(f"{a} minus {b}", gain.mean, gain.low, gain.high, "accuracy"),
             *(Figure(name, mean, unit="accuracy") for name, mean in means.items()),

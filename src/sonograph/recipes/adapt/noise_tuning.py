@@ -24,12 +24,12 @@ from sonograph import weights
 from sonograph.config import Config
 from sonograph.data import corpora
 from sonograph.data.clips import Clip, Clips
+from sonograph.data.conditions import Change, Surroundings, shifted, telephone
 from sonograph.errors import InputError
 from sonograph.metrics.intervals import paired_interval
 from sonograph.nn.heads import Classifier
 from sonograph.progress import Progress, silent
 from sonograph.recipes.adapt import contest
-from sonograph.recipes.adapt.soups import Change, Surroundings, shifted, telephone
 from sonograph.recipes.adapt.supervised_transfer import MANNERS
 from sonograph.recipes.arms import spent, verdict_of
 from sonograph.recipes.pretraining import data_of

@@ -256,7 +256,6 @@ def claim(
     for name, a, b, margin, sentence in questions(plan):
         ours, theirs = _pair(rows, a), _pair(rows, b)
         gain = paired_interval(ours, theirs)
-        shifted = dataclasses.replace(gain, low=gain.low + margin, high=gain.high + margin)
         words = (_words(a), _words(b))
         several = ", mean of both ratios" if len(a) > 1 else ""
         record = Record(
@@ -266,7 +265,7 @@ def claim(
             rule=RULE.format(
                 a=words[0], b=words[1], of=several, pairs=len(ours), level=-margin or 0
             ),
-            verdict=verdict_of(shifted),
+            verdict=verdict_of(gain, margin),
             measured=(
                 Figure(f"{words[0]} minus {words[1]}", gain.mean, gain.low, gain.high, "accuracy"),
                 *_columns(rows),

@@ -69,6 +69,8 @@ class ZeroPositions(Method):
     replaced, not overwritten: other adaptations may share the encoder's weights.
     """
 
+    changes: ClassVar[Literal["head", "delta", "encoder"]] = "head"
+    lr: ClassVar[float] = 1e-2
     keeps_start: ClassVar[bool] = False
 
     def insert(self, encoder: nn.Module) -> None:
