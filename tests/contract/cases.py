@@ -15,7 +15,9 @@ from sonograph.nn.heads import Classifier, Tagging
 
 RECORDED = Path(__file__).parent / "recorded"
 PRESETS = tuple(registry.presets())
-TESTED = tuple(preset for preset in PRESETS if preset.name.endswith("-test"))
+SMALL = tuple(preset for preset in PRESETS if preset.name.endswith("-test"))
+HEARS = ("represent", "tag")  # tasks whose systems are encoders: features to tokens
+TESTED = tuple(preset for preset in SMALL if registry.system(preset.system).task in HEARS)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,12 @@ from sonograph import registry, weights
 from sonograph.infer.embed import embed
 from sonograph.outputs import Audio
 
-names = [p.name for p in registry.presets() if p.name.endswith("-test")]
+heard = ("represent", "tag")
+names = [
+    p.name
+    for p in registry.presets("*-test")
+    if registry.system(p.system).task in heard
+]
 for name in names:
     folder = f"{sys.argv[1]}/{name}"
     weights.save_folder(folder, registry.build(name), {"name": name})

@@ -16,6 +16,7 @@ from sonograph.nn.lowrank import LowRank
 from sonograph.nn.targets import select, targets
 from sonograph.nn.transformer import PreNormBlock
 from sonograph.train.adapt import adapt
+from tests.contract.cases import TESTED
 
 X = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(2))
 
@@ -183,6 +184,6 @@ def test_equals_peft():
 
 
 def test_every_encoder_has_layers_to_adapt():
-    for preset in registry.presets("*-test"):
+    for preset in TESTED:
         model = registry.build(preset.name)
         assert select(getattr(model, "encoder", model), ""), preset.name

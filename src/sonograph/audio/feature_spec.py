@@ -22,7 +22,7 @@ from sonograph.audio.cqt import ConstantQ
 from sonograph.audio.deltas import with_deltas
 from sonograph.audio.mel import MelNorm, MelScale, mel_bank
 from sonograph.audio.mfcc import Cosines
-from sonograph.audio.spectrum import BandFrames, pad_ends
+from sonograph.audio.spectrum import BandFrames, Ends, pad_ends
 from sonograph.audio.stft import Window, window_values
 from sonograph.config import Config
 from sonograph.errors import InputError
@@ -49,12 +49,14 @@ class FeatureSpec(Config):
     mel_scale: MelScale = "kaldi"
     mel_norm: MelNorm = "none"
     power: float = 2.0
+    power_offset: float = 0.0  # added to |X|^2 before the root that `power` takes of it
     log: Literal["ln", "log10", "db", "none"] = "ln"
     log_floor: float = 1.1920929e-07  # values below are raised to it before the logarithm
     log_offset: float = 0.0  # added before the logarithm; the floor is then taken for nothing
     top_db: float | None = None  # how far below the clip's loudest value others may lie; log = db
-    center: Literal["none", "reflect", "constant"] = (
-        "none"  # frames centred on t hop, ends so padded
+    center: Literal["none", "reflect", "constant", "hops"] = (
+        "none"  # frames centred on t hop, ends so padded; hops: mirrored by (FFT - hop) / 2 only,
+        # as vocoders want it: n samples are n / hop frames, centred on (t + 1/2) hop
     )
     preemphasis: float = 0.97
     remove_dc: Literal["none", "frame"] = "frame"
@@ -89,6 +91,11 @@ class FeatureSpec(Config):
             f"deltas is {self.deltas}: give 0 or more, and 0 to a waveform",
         )
         need(self.power > 0, f"power is {self.power}: give more than 0")
+        need(self.power_offset >= 0, f"power_offset is {self.power_offset}: give 0 or more")
+        need(
+            self.center != "hops" or self.hop_samples <= self.fft_samples,
+            "center 'hops' needs a hop that is not longer than the FFT",
+        )
         need(self.deviation > 0, f"deviation is {self.deviation}: give more than 0")
         need(
             self.log == "none" or self.log_floor > 0 or self.log_offset > 0,
@@ -108,7 +115,7 @@ class FeatureSpec(Config):
             top = self.low_hz * 2 ** ((self.bins - 1) / self.bins_per_octave)
             need(self.low_hz > 0 and top < self.rate_hz / 2, f"the CQT reaches {top:.6g} Hz")
             need(
-                self.center != "none",
+                self.center in ("constant", "reflect"),
                 "the CQT's frames are centred: center 'constant' or 'reflect'",
             )
         else:
@@ -141,6 +148,13 @@ class FeatureSpec(Config):
         return self.window_samples if self.kind == "kaldi_fbank" else self.fft_samples
 
     @property
+    def margin_samples(self) -> int:
+        """How many samples are put before a clip, and as many after it."""
+        if self.center == "hops":
+            return (self.frame_samples - self.hop_samples) // 2
+        return 0 if self.center == "none" else self.frame_samples // 2
+
+    @property
     def frame_rate_hz(self) -> float:
         return self.rate_hz / self.hop_samples
 
@@ -152,8 +166,7 @@ class FeatureSpec(Config):
         """
         if samples <= 0:
             return 0
-        if self.center != "none":
-            samples += 2 * (self.frame_samples // 2)
+        samples += 2 * self.margin_samples
         return max(0, 1 + (samples - self.frame_samples) // self.hop_samples)
 
     def samples(self, frames: int) -> int:
@@ -164,9 +177,8 @@ class FeatureSpec(Config):
         """
         if frames <= 0:
             return 0
-        if self.center != "none":
-            return max(1, (frames - 1) * self.hop_samples + self.frame_samples % 2)
-        return self.frame_samples + (frames - 1) * self.hop_samples
+        need = self.frame_samples - 2 * self.margin_samples + (frames - 1) * self.hop_samples
+        return max(1, need)
 
     def require_equal(self, other: FeatureSpec, here: str, there: str) -> None:
         """Raise InputError naming the fields in which `here`'s recipe (this) and `there`'s
@@ -289,6 +301,7 @@ class Frontend(nn.Module):
                 power=spec.power,
                 preemphasis=spec.preemphasis,
                 remove_dc=spec.remove_dc,
+                power_offset=spec.power_offset,
             )
         self.cosines = Cosines(spec.bins, spec.coefficients) if spec.kind == "mfcc" else None
 
@@ -312,14 +325,15 @@ class Frontend(nn.Module):
             waveform = waveform - _clip_mean(waveform, lengths)
         if self.energies is None:
             return self._finished(waveform[:, None] * spec.waveform_scale, lengths, n)
-        width = spec.frame_samples // 2 if spec.center != "none" else 0
+        width = spec.margin_samples
+        ends: Ends = "reflect" if spec.center == "hops" else spec.center
         energies: Callable[[Tensor, int, Callable[[Tensor], Tensor]], Tensor] = self.energies
         if isinstance(self.energies, ConstantQ):
-            waveform = pad_ends(waveform, lengths, self.energies.reach, spec.center)
+            waveform = pad_ends(waveform, lengths, self.energies.reach, ends)
         elif lengths is not None or n <= width:
-            waveform = pad_ends(waveform, lengths, width, spec.center)
+            waveform = pad_ends(waveform, lengths, width, ends)
         else:  # ends that all clips share need no padded copy
-            energies = functools.partial(self.energies, width=width, ends=spec.center)
+            energies = functools.partial(self.energies, width=width, ends=ends)
         frames = spec.frames(n)
         whole = spec.top_db is not None or self.cosines is not None or spec.deltas
         if not whole and spec.normalise == "fixed":
@@ -365,8 +379,7 @@ class Frontend(nn.Module):
     def frame_lengths(self, lengths: Int64[Tensor, "b"]) -> Int64[Tensor, "b"]:
         """`spec.frames` of a tensor of lengths."""
         spec = self.spec
-        ends = 0 if spec.center == "none" else 2 * (spec.frame_samples // 2)
-        last = lengths + ends - spec.frame_samples
+        last = lengths + 2 * spec.margin_samples - spec.frame_samples
         counts = 1 + torch.div(last, spec.hop_samples, rounding_mode="floor")
         return torch.where(lengths > 0, counts.clamp(min=0), 0)
 

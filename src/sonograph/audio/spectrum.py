@@ -54,7 +54,9 @@ def pad_ends(
 
 
 class BandFrames(nn.Module):
-    """Energies of short frames in bands: frame mean, pre-emphasis, window, FFT, |X|^power, bank.
+    """Energies of short frames in bands: frame mean, pre-emphasis, window, FFT, power, bank.
+
+    The power is (|X|^2 + power_offset)^(power / 2).
 
     Frame t covers the samples first_sample + t hop ... + w. Its mean m is subtracted where
     `remove_dc` says so, then y[i] = x[i] - c x[i-1] with x[-1] = x[0] (Kaldi), then the window.
@@ -78,6 +80,7 @@ class BandFrames(nn.Module):
         power: float = 2.0,
         preemphasis: float = 0.0,
         remove_dc: Literal["none", "frame"] = "none",
+        power_offset: float = 0.0,
     ):
         super().__init__()
         self.window_samples = len(window)
@@ -85,6 +88,7 @@ class BandFrames(nn.Module):
         self.fft_samples = fft_samples
         self.first_sample = first_sample
         self.power = power
+        self.power_offset = power_offset
         self.preemphasis = preemphasis
         self.remove_dc = remove_dc
         self.own_first = preemphasis != 0 and window[0] != 0
@@ -172,11 +176,12 @@ class BandFrames(nn.Module):
         framed = torch.mul(framed, self.window.values, out=held)
         parts = torch.view_as_real(torch.fft.rfft(framed.flatten(0, 1)))
         squares = torch.square(parts, out=None if work is None else parts)
-        if self.power == 2:
+        if self.power == 2 and not self.power_offset:
             bank, energies = self.pairs.values, squares.flatten(-2)
         else:
             tiny = torch.finfo(squares.dtype).tiny  # the root of 0 has no gradient
-            bank, energies = self.bank.values, squares.sum(-1).clamp(min=tiny) ** (self.power / 2)
+            bank, energies = self.bank.values, squares.sum(-1) + self.power_offset
+            energies = energies.clamp(min=tiny) ** (self.power / 2)
         each = energies.shape[-1] // (size // 2 + 1)
         products = [
             (bank[rows, each * low : each * high], energies[:, each * low : each * high].T)
