@@ -10,6 +10,7 @@ tensor without axes.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable
 from typing import Literal
@@ -127,6 +128,6 @@ def solve(
     Gradients flow through every step.
     """
     step, times = STEPS[solver], times.to(x)
-    for t, after in zip(times[:-1], times[1:]):
+    for t, after in itertools.pairwise(times):
         x = step(velocity, x, t, after - t)
     return x

@@ -217,9 +217,7 @@ class PeriodUNet(nn.Module):
 # --- folding -------------------------------------------------------------------------------------
 
 
-def folded(
-    x: Float[Tensor, "b c n"], period: int, multiple: int
-) -> Float[Tensor, "b*p c 1 rows"]:
+def folded(x: Float[Tensor, "b c n"], period: int, multiple: int) -> Float[Tensor, "b*p c 1 rows"]:
     """Columns of a waveform: every p-th sample, rows padded (mirrored) to a multiple.
 
     >>> folded(torch.arange(6.0)[None, None], 2, 1)[:, 0, 0]
@@ -351,9 +349,7 @@ class VectorField(nn.Module):
         for start in range(0, n, part):
             end = n if start + part + context >= n else start + part
             first, last = max(0, start - context), min(n, end + context)
-            inside = [
-                c[..., first // (self.fold * p) :] for p, c in zip(self.periods, conditions)
-            ]
+            inside = [c[..., first // (self.fold * p) :] for p, c in zip(self.periods, conditions)]
             velocity = self(x[..., first:last], inside, t, freeu)
             velocities.append(velocity[:, start - first : end - first])
             if end == n:

@@ -227,5 +227,3 @@ def energy_deviation(
 
 def build(config: Config) -> PeriodWave:
     return PeriodWave(config)
-
-

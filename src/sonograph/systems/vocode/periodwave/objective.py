@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -12,8 +12,11 @@ from torch import Tensor, nn
 from sonograph.audio.feature_spec import Frontend
 from sonograph.audio.wavelet import packets
 from sonograph.errors import InputError
+from sonograph.losses.adversarial import discriminator_loss, feature_loss, generator_loss
+from sonograph.losses.spectral import MultiScaleMel
+from sonograph.nn.discriminators import Critics, Discriminators
 from sonograph.nn.flow_matching import velocity_loss
-from sonograph.systems.vocode.periodwave.model import PeriodWave
+from sonograph.systems.vocode.periodwave.model import PeriodWave, Sampling
 
 
 class Pretraining(nn.Module):
@@ -79,3 +82,58 @@ def loss(
 def whole_hops(vocoder: PeriodWave, waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b m"]:
     """The waveform with silence at its end, up to whole frames."""
     return nn.functional.pad(waveform, (0, -waveform.shape[1] % vocoder.config.hop_samples))
+
+
+# Turbo's: periods as published; resolutions where the paper has a constant-Q transform
+CRITICS = Critics(scales=0, resolutions=((1024, 120, 600), (2048, 240, 1200), (512, 50, 240)))
+
+
+class Turbo(nn.Module):
+    """Few fixed steps as one generator, against discriminators (PeriodWave-Turbo).
+
+    batch: "waveform" (b, n), n a multiple of the hop. The vocoder comes from flow matching; its
+    steps are unrolled from noise of temperature 1, gradients flow through all of them.
+    """
+
+    TURNS = ("discriminators.", "vocoder.")
+
+    def __init__(self, vocoder: PeriodWave, sampling: Sampling, critics: Critics = CRITICS):
+        super().__init__()
+        self.vocoder, self.sampling, self.spec = vocoder, sampling, vocoder.spec
+        self.frontend = Frontend(vocoder.spec)
+        self.discriminators = Discriminators(critics)
+        self.mel = MultiScaleMel(vocoder.spec.rate_hz)
+
+    def made(
+        self, waveform: Float[Tensor, "b n"], generator: torch.Generator | None = None
+    ) -> Float[Tensor, "b n"]:
+        """What the vocoder makes of the waveform's own features."""
+        with torch.no_grad():
+            features = self.frontend(waveform).values
+        return self.vocoder.sample(features, self.sampling, self.vocoder.draw(features, generator))
+
+    def turns(
+        self, batch: Mapping[str, Any], generator: torch.Generator | None = None
+    ) -> Iterator[dict[str, Tensor]]:
+        """First the discriminators' loss, then the vocoder's: 45 mel + adversarial + 2 features."""
+        waveform = batch["waveform"]
+        made = self.made(waveform, generator)
+        real, fake = self.discriminators(waveform), self.discriminators(made.detach())
+        yield {"loss": discriminator_loss(real.scores, fake.scores)}
+        with torch.no_grad():
+            real = self.discriminators(waveform)
+        fake = self.discriminators(made)
+        adversarial, mel = generator_loss(fake.scores), self.mel(made, waveform)
+        matching = feature_loss(real.maps, fake.maps)
+        total = 45 * mel + adversarial + 2 * matching
+        yield {"loss": total, "adversarial": adversarial, "features": matching, "mel": mel}
+
+    def regression(
+        self, batch: Mapping[str, Any], generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        """The multi-scale mel distance alone: a cheap form without discriminators."""
+        made = self.made(batch["waveform"], generator)
+        return {"loss": self.mel(made, batch["waveform"])}
+
+    def describe(self) -> dict[str, Any]:
+        return self.vocoder.describe()
