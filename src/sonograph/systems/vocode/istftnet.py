@@ -306,7 +306,7 @@ V3 = Config(
 )
 
 
-def _inverse(base: Config, rates: tuple[int, ...], kernels: tuple[int, ...]) -> Config:
+def inverse(base: Config, rates: tuple[int, ...], kernels: tuple[int, ...]) -> Config:
     """The base with the stages that are kept; 4 hops an FFT."""
     hop = base.features.hop_samples // math.prod(rates)
     return base.override(rates=rates, kernels=kernels, fft_samples=4 * hop)
@@ -329,47 +329,47 @@ def hifigan_v3() -> Config:
 
 @register("istftnet-v1-c8c8c2i", system="istftnet", parameters=13_801_940)
 def v1_c8c8c2i() -> Config:
-    return _inverse(hifigan_v1(), (8, 8, 2), (16, 16, 4))
+    return inverse(hifigan_v1(), (8, 8, 2), (16, 16, 4))
 
 
 @register("istftnet-v1-c8c8i", system="istftnet", parameters=13_262_244, note="the paper's choice")
 def v1_c8c8i() -> Config:
-    return _inverse(hifigan_v1(), (8, 8), (16, 16))
+    return inverse(hifigan_v1(), (8, 8), (16, 16))
 
 
 @register("istftnet-v1-c8i", system="istftnet", parameters=10_885_636)
 def v1_c8i() -> Config:
-    return _inverse(hifigan_v1(), (8,), (16,))
+    return inverse(hifigan_v1(), (8,), (16,))
 
 
 @register("istftnet-v1-c8c1i", system="istftnet", note="two residual stages, one upsamples")
 def v1_c8c1i() -> Config:
-    return _inverse(hifigan_v1(), (8, 1), (16, 3))
+    return inverse(hifigan_v1(), (8, 1), (16, 3))
 
 
 @register("istftnet-v2-c8c8c2i", system="istftnet")
 def v2_c8c8c2i() -> Config:
-    return _inverse(hifigan_v2(), (8, 8, 2), (16, 16, 4))
+    return inverse(hifigan_v2(), (8, 8, 2), (16, 16, 4))
 
 
 @register("istftnet-v2-c8c8i", system="istftnet", parameters=888_708)
 def v2_c8c8i() -> Config:
-    return _inverse(hifigan_v2(), (8, 8), (16, 16))
+    return inverse(hifigan_v2(), (8, 8), (16, 16))
 
 
 @register("istftnet-v2-c8i", system="istftnet")
 def v2_c8i() -> Config:
-    return _inverse(hifigan_v2(), (8,), (16,))
+    return inverse(hifigan_v2(), (8,), (16,))
 
 
 @register("istftnet-v3-c8c8i", system="istftnet")
 def v3_c8c8i() -> Config:
-    return _inverse(V3, (8, 8), (16, 16))
+    return inverse(V3, (8, 8), (16, 16))
 
 
 @register("istftnet-v3-c8i", system="istftnet")
 def v3_c8i() -> Config:
-    return _inverse(V3, (8,), (16,))
+    return inverse(V3, (8,), (16,))
 
 
 SMALL_CRITICS = Critics(
@@ -383,7 +383,7 @@ SMALL_CRITICS = Critics(
 @register("istftnet-voice", system="istftnet", note="16 kHz, small critics: for two cores")
 def voice() -> Config:
     small = Config(features=voice_spec(), channels=64, critics=SMALL_CRITICS)
-    return _inverse(small, (8, 8), (16, 16))
+    return inverse(small, (8, 8), (16, 16))
 
 
 @register("istftnet-test", system="istftnet")
@@ -395,7 +395,7 @@ def test() -> Config:
         dilations=((1, 3), (1, 3)),
         critics=Critics(periods=(2, 3), scales=2, resolutions=((256, 64, 256),), width=0.03),
     )
-    return _inverse(tiny, (8, 8), (16, 16))
+    return inverse(tiny, (8, 8), (16, 16))
 
 
 # --- for its page --------------------------------------------------------------------------------
