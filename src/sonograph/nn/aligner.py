@@ -68,10 +68,11 @@ class Aligner(nn.Module):
             nn.ReLU(),
             nn.Conv1d(mel_channels, attention_channels, 1),
         )
-        for first in (self.key[0], self.query[0]):
-            nn.init.xavier_uniform_(first.weight, nn.init.calculate_gain("relu"))
-        for other in (self.key[2], self.query[2], self.query[4]):
-            nn.init.xavier_uniform_(other.weight)
+        for part in (self.key, self.query):
+            for place, layer in enumerate(part):
+                if isinstance(layer, nn.Conv1d):
+                    gain = nn.init.calculate_gain("relu" if place == 0 else "linear")
+                    nn.init.xavier_uniform_(layer.weight, gain)
 
     def forward(
         self,

@@ -204,7 +204,7 @@ def require_frames(
 
 
 def _require_a_path(sums: np.ndarray, names: Sequence[str] | None) -> None:
-    for index in np.flatnonzero(~np.isfinite(sums)):
+    for index in np.flatnonzero(~np.isfinite(sums)).tolist():
         name = names[index] if names is not None else f"number {index}"
         raise InputError(f"clip {name} cannot be aligned: every path is forbidden or NaN")
 
