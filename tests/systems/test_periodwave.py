@@ -37,9 +37,9 @@ def test_columns_come_back():
     x = torch.randn(2, 3, 1000)
     for period in (1, 2, 7):
         columns = estimator.folded(x, period, 64)
-        assert columns.shape[0] == 2 * period
-        assert columns.shape[3] % 64 == 0
-        back = estimator.unfolded(columns, period, 1000)
+        assert columns.shape[:4] == (2, period, 3, 1)
+        assert columns.shape[4] % 64 == 0
+        back = estimator.unfolded(columns, 1000)
         torch.testing.assert_close(back.transpose(1, 2), x)
 
 
@@ -49,6 +49,27 @@ def test_mirrored_as_often_as_it_takes():
     assert estimator.reflected(x, 5).flatten().tolist() == [1, 2, 3, 2, 1, 2, 3, 2]
     assert estimator.reflected(x[..., :1], 2).flatten().tolist() == [1, 1, 1]
     assert estimator.reflected(x, 0) is x
+
+
+@pytest.mark.parametrize("periods", [(1, 2, 3), (5, 7), (1,)])
+def test_periods_together_are_periods_in_turn(periods):
+    for made in (vocoder({"periods": periods}), vocoder({"periods": periods, "width": 64})):
+        field = made.fields[0]
+        with torch.no_grad():  # so that what leaks out of a column is seen
+            for name, weight in field.unet.named_parameters():
+                if name.endswith("bias"):
+                    weight.normal_()
+        x, t = torch.randn(2, 1, 1500), torch.tensor([0.1, 0.8])
+        conditions = [torch.randn(2, made.config.width, 1, 30) for _ in periods]
+        inputs = x, conditions, field.embeddings(t), (1.1, 0.9)
+        one, other = field.together(*inputs), field.in_turn(*inputs)
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+        gradients = [
+            torch.autograd.grad(found.square().mean(), list(field.unet.parameters()))
+            for found in (one, other)
+        ]
+        for ours, theirs in zip(*gradients):
+            torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
 
 
 # --- sound
@@ -130,13 +151,11 @@ def test_freeu_scales_backbone_and_skips():
     torch.manual_seed(0)
     up = estimator.Up(8, 4, 4, 8)
     x, skip, t = torch.randn(1, 8, 1, 5), torch.randn(1, 4, 1, 20), torch.randn(1, 8)
-    torch.testing.assert_close(
-        up(2 * x, 3 * skip, t, (1.0, 1.0)).shape, up(x, skip, t, (1, 1)).shape
-    )
-    up.residual = torch.nn.Sequential()
-    parts = up(x, 0 * skip, t, (1.0, 1.0)) - up.embed(t)
-    want = 1.1 * parts + 0.9 * skip + up.embed(t)
-    torch.testing.assert_close(up(x, skip, t, (1.1, 0.9)), want)
+    up.residual, rows = estimator.Residuals(4, ()), estimator.Rows()
+    embedded = up.embed(t)[:, :, None, None]
+    parts = up(x, 0 * skip, t, (1.0, 1.0), rows) - embedded
+    want = 1.1 * parts + 0.9 * skip + embedded
+    torch.testing.assert_close(up(x, skip, t, (1.1, 0.9), rows), want)
 
 
 def test_noise_is_as_loud_as_its_frame():

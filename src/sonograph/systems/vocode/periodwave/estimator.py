@@ -1,8 +1,8 @@
 """The vector field of PeriodWave: which way a noisy waveform has to go, read by several periods.
 
-Shapes: waveform (b, c, n); for a period p it is folded into p columns of n / p samples, which one
-U-Net, the same for all periods, reads as a batch of b p clips: (b p, c, 1, rows), channels last in
-memory. Conditions have a row for every `Config.fold` samples of a column.
+Shapes: waveform (b, c, n); for a period p it is folded into p columns of n / p samples. One U-Net,
+the same for all periods, reads columns: (k, c, 1, rows), channels last in memory. Conditions have a
+row for every `VectorField.fold` samples of a column.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from sonograph.nn.convnext import ConvNeXtBlock
 from sonograph.nn.weight_norm import weight_norm
 
+TOGETHER_BELOW = 3 << 19  # width x clips x samples: below, all periods in one row are faster
 DROP_PATH = 0.1  # of the condition encoder's blocks, in training
 
 
@@ -98,6 +99,43 @@ def convolution(
     return weight_norm(conv)
 
 
+class Rows:
+    """How the columns of one call of the U-Net lie: each a clip of its own.
+
+    `kept` is called after whatever may write beyond a column's end, `spread` turns what belongs
+    to a column, (k, c), into what is added to its rows.
+    """
+
+    def kept(self, x: Tensor) -> Tensor:
+        return x
+
+    def spread(self, values: Float[Tensor, "k c"], rows: int) -> Float[Tensor, "k c 1 1"]:
+        return values[:, :, None, None]
+
+
+APART = Rows()
+
+
+class GappedRows(Rows):
+    """The columns of all periods one after another in one row, gaps of zeros between them.
+
+    The same values from one call instead of one for each period. lengths: of each period's part,
+    gaps included; mask (total,): 1 in columns. Strides divide both.
+    """
+
+    def __init__(self, lengths: Sequence[int], mask: Tensor):
+        self.lengths, self.mask, self.total = lengths, mask, sum(lengths)
+
+    def kept(self, x: Tensor) -> Tensor:
+        return x.mul_(self.mask[:: self.total // x.shape[-1]])
+
+    def spread(self, values: Float[Tensor, "b*p c"], rows: int) -> Float[Tensor, "b c 1 rows"]:
+        times = torch.tensor(self.lengths, device=values.device) // (self.total // rows)
+        by_clip = values.unflatten(0, (-1, len(self.lengths)))
+        spread = by_clip.repeat_interleave(times, dim=1, output_size=rows)
+        return spread.transpose(1, 2)[:, :, None]
+
+
 class Residual(nn.Module):
     """x + conv(silu(conv(silu(x)))), three taps each, the first one dilated."""
 
@@ -106,19 +144,28 @@ class Residual(nn.Module):
         self.first = convolution(channels, channels, 3, dilation=dilation, bias=True)
         self.second = convolution(channels, channels, 3, bias=True)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(F.silu(self.first(F.silu(x))))
+    def forward(self, x: Tensor, rows: Rows = APART) -> Tensor:
+        y = rows.kept(self.first(F.silu(x)))
+        return x + rows.kept(self.second(F.silu(y)))
 
 
-def residuals(channels: int, dilations: Sequence[int]) -> nn.Sequential:
-    return nn.Sequential(*(Residual(channels, d) for d in dilations))
+class Residuals(nn.ModuleList):
+    """Residual blocks one after another."""
+
+    def __init__(self, channels: int, dilations: Sequence[int]):
+        super().__init__(Residual(channels, d) for d in dilations)
+
+    def forward(self, x: Tensor, rows: Rows = APART) -> Tensor:
+        for block in self:
+            x = block(x, rows)
+        return x
 
 
 class Embedded(nn.Linear):
-    """What time and period add to every row: Linear(silu(embedding)), (n, w) -> (n, c, 1, 1)."""
+    """What time and period add to a column's rows: Linear(silu(embedding)), (k, w) -> (k, c)."""
 
-    def forward(self, embedding: Float[Tensor, "n w"]) -> Float[Tensor, "n c 1 1"]:
-        return super().forward(F.silu(embedding))[:, :, None, None]
+    def forward(self, embedding: Float[Tensor, "k w"]) -> Float[Tensor, "k c"]:
+        return super().forward(F.silu(embedding))
 
 
 class Down(nn.Module):
@@ -129,13 +176,14 @@ class Down(nn.Module):
         kernel = 1 if stride == 1 else 2 * stride + 1
         self.convolve, self.stride = convolution(inside, outside, kernel, stride), stride
         self.embed = Embedded(width, outside)
-        self.residual = residuals(outside, (1, 2))
+        self.residual = Residuals(outside, (1, 2))
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        x = self.convolve(x if self.stride == 1 else F.silu(x)) + self.embed(embedding)
+    def forward(self, x: Tensor, embedding: Tensor, rows: Rows) -> Tensor:
+        x = self.convolve(x if self.stride == 1 else F.silu(x))
+        x = rows.kept(x + rows.spread(self.embed(embedding), x.shape[-1]))
         if self.stride == 1:  # from here on channels lie together: 1.6 times as fast when narrow
             x = x.contiguous(memory_format=torch.channels_last)
-        return self.residual(x)
+        return self.residual(x, rows)
 
 
 class Middle(nn.Module):
@@ -144,11 +192,11 @@ class Middle(nn.Module):
     def __init__(self, inside: int, width: int, stride: int, dilations: Sequence[int]):
         super().__init__()
         self.convolve = convolution(inside, width, 2 * stride + 1, stride)
-        self.residual = residuals(width, dilations)
+        self.residual = Residuals(width, dilations)
 
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+    def forward(self, x: Tensor, condition: Tensor, rows: Rows) -> Tensor:
         x = self.convolve(F.silu(x))
-        return self.residual(x + condition[..., : x.shape[-1]])
+        return self.residual(rows.kept(x + condition[..., : x.shape[-1]]), rows)
 
 
 class Up(nn.Module):
@@ -166,22 +214,25 @@ class Up(nn.Module):
             )
         )
         self.embed = Embedded(width, outside)
-        self.residual = residuals(outside, (1, 2))
+        self.residual = Residuals(outside, (1, 2))
 
     def forward(
-        self, x: Tensor, skip: Tensor, embedding: Tensor, freeu: tuple[float, float]
+        self, x: Tensor, skip: Tensor, embedding: Tensor, freeu: tuple[float, float], rows: Rows
     ) -> Tensor:
         x = self.spread(F.silu(x))
         if freeu != (1.0, 1.0):
             x, skip = freeu[0] * x, freeu[1] * skip
-        return self.residual(x + skip + self.embed(embedding))
+        embedded = rows.spread(self.embed(embedding), x.shape[-1])
+        return self.residual(rows.kept(x + skip + embedded), rows)
 
 
 class PeriodUNet(nn.Module):
     """The U-Net over columns: `strides` downwards, the last one into the middle.
 
-    columns (n, c, 1, rows), condition (n, width, 1, m), embedding (n, width) -> (n, narrow, 1,
-    rows), narrow = width / 2^(strides + 1); rows is a multiple of the strides' product.
+    columns (k, c, 1, rows), condition (k, width, 1, m), embedding (k, width) -> (k, narrow, 1,
+    rows), narrow = width / 2^(strides + 1); rows is a multiple of the strides' product. In
+    `GappedRows` k is the clips but for the embedding, which has all periods of one clip, then of
+    the next.
     """
 
     def __init__(self, channels: int, width: int, strides: Sequence[int], dilations: Sequence[int]):
@@ -199,42 +250,39 @@ class PeriodUNet(nn.Module):
 
     def forward(
         self,
-        columns: Float[Tensor, "n c 1 rows"],
-        condition: Float[Tensor, "n width 1 m"],
-        embedding: Float[Tensor, "n width"],
+        columns: Float[Tensor, "k c 1 n"],
+        condition: Float[Tensor, "k width 1 m"],
+        embedding: Float[Tensor, "j width"],
         freeu: tuple[float, float] = (1.0, 1.0),
-    ) -> Float[Tensor, "n narrow 1 rows"]:
+        rows: Rows = APART,
+    ) -> Float[Tensor, "k narrow 1 n"]:
         x, skips = columns, []
         for down in self.downs:
-            x = down(x, embedding)
+            x = down(x, embedding, rows)
             skips.append(x)
-        x = self.middle(x, condition)
+        x = self.middle(x, condition, rows)
         for up in self.ups:
-            x = up(x, skips.pop(), embedding, freeu)
+            x = up(x, skips.pop(), embedding, freeu, rows)
         return x
 
 
 # --- folding -------------------------------------------------------------------------------------
 
 
-def folded(x: Float[Tensor, "b c n"], period: int, multiple: int) -> Float[Tensor, "b*p c 1 rows"]:
+def folded(x: Float[Tensor, "b c n"], period: int, multiple: int) -> Float[Tensor, "b p c 1 rows"]:
     """Columns of a waveform: every p-th sample, rows padded (mirrored) to a multiple.
 
-    >>> folded(torch.arange(6.0)[None, None], 2, 1)[:, 0, 0]
+    >>> folded(torch.arange(6.0)[None, None], 2, 1)[0, :, 0, 0]
     tensor([[0., 2., 4.],
             [1., 3., 5.]])
     """
     x = reflected(x, -x.shape[-1] % (period * multiple))
-    columns = x.unflatten(-1, (-1, period)).movedim(-1, 1)  # (b, p, c, rows)
-    return columns.flatten(0, 1)[:, :, None]
+    return x.unflatten(-1, (-1, period)).movedim(-1, 1)[:, :, :, None]
 
 
-def unfolded(
-    columns: Float[Tensor, "b*p c 1 rows"], period: int, samples: int
-) -> Float[Tensor, "b samples c"]:
+def unfolded(columns: Float[Tensor, "b p c 1 rows"], samples: int) -> Float[Tensor, "b samples c"]:
     """The waveform of its columns, channels last."""
-    rows = columns.squeeze(2).unflatten(0, (-1, period)).permute(0, 3, 1, 2)  # (b, rows, p, c)
-    return rows.flatten(1, 2)[:, :samples]
+    return columns.squeeze(3).permute(0, 3, 1, 2).flatten(1, 2)[:, :samples]
 
 
 class Final(nn.Module):
@@ -242,7 +290,7 @@ class Final(nn.Module):
 
     def __init__(self, channels: int, dilations: Sequence[int]):
         super().__init__()
-        self.residual = residuals(channels, dilations)
+        self.residual = Residuals(channels, dilations)
         self.project = convolution(channels, 1, 7)
 
     def forward(self, x: Float[Tensor, "b c 1 n"]) -> Float[Tensor, "b n"]:
@@ -255,10 +303,9 @@ class VectorField(nn.Module):
     channels: of the input; the first is the noisy waveform, others stand beside it.
     narrow width: width / 2^(strides + 1), which the last skip needs.
 
-    Periods go through the U-Net one after another, the columns of one as a batch. All periods in
-    one sequence with gaps between them give the same values; they were measured as faster only
-    below a tenth of a second (fewer calls), slower above (a mask to every convolution, and larger
-    tensors than the cache holds): benchmarks/periodwave.py.
+    Long clips go through the U-Net period after period, the columns of one as a batch; short ones
+    with all periods in one row (`GappedRows`): a fifth of the calls, but a mask after each
+    convolution and larger tensors than the cache holds. Measured in benchmarks/periodwave.py.
     """
 
     def __init__(
@@ -300,19 +347,62 @@ class VectorField(nn.Module):
         t: Float[Tensor, "b"],
         freeu: tuple[float, float] = (1.0, 1.0),
     ) -> Float[Tensor, "b n"]:
-        samples, embeddings = x.shape[-1], self.embeddings(t)
-        total: Tensor | float = 0.0
+        work = self.width * len(x) * x.shape[-1]
+        summed = self.together if work < TOGETHER_BELOW else self.in_turn
+        mean = summed(x, conditions, self.embeddings(t), freeu) / math.sqrt(len(self.periods))
+        return self.final(mean.transpose(1, 2)[:, :, None])
+
+    def in_turn(
+        self,
+        x: Float[Tensor, "b c n"],
+        conditions: Sequence[Tensor],
+        embeddings: Float[Tensor, "b p width"],
+        freeu: tuple[float, float],
+    ) -> Float[Tensor, "b n narrow"]:
+        """The sum over periods, one after another, the columns of one as a batch."""
+        found = []
         for k, period in enumerate(self.periods):
             columns = self.unet(
-                folded(x, period, self.fold),
+                folded(x, period, self.fold).flatten(0, 1),
                 conditions[k].repeat_interleave(period, dim=0),
                 embeddings[:, k].repeat_interleave(period, dim=0),
                 freeu,
             )
-            total = total + unfolded(columns, period, samples)
-        assert isinstance(total, Tensor)
-        mean = total / math.sqrt(len(self.periods))
-        return self.final(mean.transpose(1, 2)[:, :, None])
+            found.append(unfolded(columns.unflatten(0, (-1, period)), x.shape[-1]))
+        return torch.stack(found).sum(0)
+
+    def together(
+        self,
+        x: Float[Tensor, "b c n"],
+        conditions: Sequence[Tensor],
+        embeddings: Float[Tensor, "b p width"],
+        freeu: tuple[float, float],
+    ) -> Float[Tensor, "b n narrow"]:
+        """The sum over periods, all columns in one row with gaps that no kernel reaches across."""
+        gap = max(self.middle_dilations)  # rows of the middle; higher up it is wider still
+        parts, middles, mask, lengths = [], [], [], []
+        for period, condition in zip(self.periods, conditions):
+            columns = F.pad(folded(x, period, self.fold), (0, gap * self.fold))
+            rows = columns.shape[-1]
+            parts.append(columns.movedim(1, 3).flatten(3))  # (b, c, 1, p * rows)
+            middle = condition[..., : rows // self.fold - gap].expand(-1, -1, period, -1)
+            middles.append(F.pad(middle, (0, gap)).flatten(2)[:, :, None])
+            one = torch.ones(rows, device=x.device, dtype=x.dtype)
+            one[-gap * self.fold :] = 0
+            mask.append(one.repeat(period))
+            lengths.append(period * rows)
+        joined = self.unet(
+            torch.cat(parts, dim=3),
+            torch.cat(middles, dim=3),
+            embeddings.flatten(0, 1),
+            freeu,
+            GappedRows(lengths, torch.cat(mask)),
+        )
+        found = []
+        for period, part in zip(self.periods, joined.split(lengths, dim=3)):
+            columns = part.unflatten(3, (period, -1)).movedim(3, 1)[..., : -gap * self.fold]
+            found.append(unfolded(columns, x.shape[-1]))
+        return torch.stack(found).sum(0)
 
     # -- long clips -------------------------------------------------------------------------------
 
