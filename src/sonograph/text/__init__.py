@@ -1,0 +1,1 @@
+"""Written text in: what is said, word by word, as phones or letters, and as numbers of tokens."""
