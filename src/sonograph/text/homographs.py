@@ -15,71 +15,23 @@ lead singer's lead pipe lead". Where it matters, SSML has `<phoneme>`.
 
 from __future__ import annotations
 
+from sonograph.text import listed
+
 DETERMINERS = frozenset(
-    [
-        "the",
-        "a",
-        "an",
-        "this",
-        "that",
-        "these",
-        "those",
-        "my",
-        "your",
-        "his",
-        "her",
-        "its",
-        "our",
-        "their",
-        "no",
-        "any",
-        "every",
-        "each",
-        "some",
-        "another",
-    ]
+    listed(
+        "the a an this that these those my your his her its our their no any every each some "
+        "another"
+    )
 )
 _BEFORE_NOUN = DETERMINERS | frozenset(
     ["of", "in", "for", "by", "with", "on", "one", "two", "three", "new", "old", "last", "first"]
 )
 _BEFORE_VERB = frozenset(
-    [
-        "to",
-        "will",
-        "would",
-        "can",
-        "could",
-        "may",
-        "might",
-        "must",
-        "should",
-        "shall",
-        "don't",
-        "doesn't",
-        "didn't",
-        "can't",
-        "cannot",
-        "won't",
-        "i",
-        "you",
-        "we",
-        "they",
-        "who",
-        "please",
-        "not",
-        "let's",
-        "i'll",
-        "you'll",
-        "we'll",
-        "they'll",
-        "he'll",
-        "she'll",
-        "i'd",
-        "you'd",
-        "never",
-        "always",
-        "also",
-    ]
+    listed(
+        "to will would can could may might must should shall don't doesn't didn't can't "
+        "cannot won't i you we they who please not let's i'll you'll we'll they'll he'll "
+        "she'll i'd you'd never always also"
+    )
 )
 _AFTER_VERB = DETERMINERS | frozenset(
     ["it", "them", "him", "us", "me", "you", "yourself", "all", "and"]
@@ -176,60 +128,16 @@ ENTRIES = {word.rstrip("*"): ways for word, ways in _STARRED.items()}
 # Words that one neighbour decides: (behind these, in front of these) take the first way.
 _FIRST_WAY = {
     "read": (
-        [
-            "have",
-            "has",
-            "had",
-            "having",
-            "been",
-            "was",
-            "were",
-            "is",
-            "are",
-            "be",
-            "got",
-            "already",
-            "well",
-        ],
+        listed("have has had having been was were is are be got already well"),
         [],
     ),
     "lead": ([], ["pipe", "pipes", "paint", "poisoning", "acid", "pencil", "weights", "free"]),
     "live": (
         ["a", "the", "go", "is", "are", "was"],
-        [
-            "music",
-            "show",
-            "shows",
-            "concert",
-            "broadcast",
-            "stream",
-            "audio",
-            "video",
-            "performance",
-            "wire",
-            "recording",
-        ],
+        listed("music show shows concert broadcast stream audio video performance wire recording"),
     ),
     "close": (
-        [
-            "so",
-            "very",
-            "too",
-            "how",
-            "is",
-            "are",
-            "was",
-            "were",
-            "be",
-            "been",
-            "get",
-            "got",
-            "getting",
-            "come",
-            "came",
-            "stay",
-            "pretty",
-        ],
+        listed("so very too how is are was were be been get got getting come came stay pretty"),
         ["to", "by", "enough", "friend", "friends", "relative", "call", "contact", "up"],
     ),
     "use": (["in", "of", "no", "the", "any", "much", "what's"], ["of", "case", "cases"]),

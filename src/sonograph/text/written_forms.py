@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sonograph.text import listed
+
 # Abbreviations written with a full stop: small letters without it. What follows "|" is said where
 # no capitalised word comes behind ("St. John", "Main St.").
 WITH_STOP = {
@@ -29,51 +31,11 @@ WITH_STOP = {
 BEFORE_NUMBER = {"no": "number", "nos": "numbers", "p": "page", "sec": "section", "art": "article"}
 # Those that are words of their own unless capitalised or in front of a name or number.
 ALSO_WORDS = frozenset(
-    [
-        "co",
-        "ed",
-        "mar",
-        "max",
-        "min",
-        "sat",
-        "sun",
-        "mon",
-        "wed",
-        "fri",
-        "jan",
-        "dec",
-        "est",
-        "gen",
-        "hon",
-        "al",
-        "ext",
-        "fig",
-        "rep",
-        "sen",
-    ]
+    listed("co ed mar max min sat sun mon wed fri jan dec est gen hon al ext fig rep sen")
 )
 # Behind these a sentence often ends: the full stop counts twice where a capital follows.
 MAY_END = frozenset(
-    [
-        "etc",
-        "inc",
-        "ltd",
-        "co",
-        "corp",
-        "jr",
-        "sr",
-        "bros",
-        "esq",
-        "ave",
-        "blvd",
-        "rd",
-        "st",
-        "a.m",
-        "p.m",
-        "b.c",
-        "a.d",
-        "ph.d",
-    ]
+    listed("etc inc ltd co corp jr sr bros esq ave blvd rd st a.m p.m b.c a.d ph.d")
 )
 
 CURRENCIES = {
@@ -127,157 +89,28 @@ SYMBOLS = {
 # Capitals that are said as a word, others of up to five letters are spelled where no dictionary
 # word of four letters or more says otherwise.
 SAID_AS_WORDS = frozenset(
-    [
-        "nasa",
-        "nato",
-        "sip",
-        "pin",
-        "ram",
-        "rom",
-        "gif",
-        "jpeg",
-        "laser",
-        "radar",
-        "scuba",
-        "unesco",
-        "unicef",
-        "opec",
-        "covid",
-        "aids",
-        "sim",
-        "lan",
-        "wan",
-        "gui",
-        "ikea",
-        "fema",
-        "dahdi",
-        "asap",
-        "posix",
-        "ascii",
-        "ok",
-        "zip",
-        "jingle",
-        "zap",
-        "dos",
-        "mac",
-        "bios",
-        "cad",
-    ]
+    listed(
+        "nasa nato sip pin ram rom gif jpeg laser radar scuba unesco unicef opec covid aids "
+        "sim lan wan gui ikea fema dahdi asap posix ascii ok zip jingle zap dos mac bios cad"
+    )
 )
 # Dictionary words of two or three letters that are words in capitals too ("NO", "THE").
 COMMON_SHORT = frozenset(
-    [
-        "no",
-        "on",
-        "in",
-        "or",
-        "not",
-        "and",
-        "the",
-        "is",
-        "do",
-        "go",
-        "so",
-        "to",
-        "yes",
-        "all",
-        "now",
-        "new",
-        "you",
-        "we",
-        "he",
-        "she",
-        "my",
-        "me",
-        "if",
-        "of",
-        "at",
-        "by",
-        "be",
-        "as",
-        "an",
-        "am",
-        "was",
-        "are",
-        "can",
-        "has",
-        "had",
-        "her",
-        "him",
-        "his",
-        "how",
-        "its",
-        "may",
-        "off",
-        "old",
-        "one",
-        "out",
-        "own",
-        "too",
-        "two",
-        "use",
-        "way",
-        "who",
-        "why",
-        "any",
-        "but",
-        "for",
-        "get",
-        "let",
-        "put",
-        "see",
-        "try",
-        "top",
-        "big",
-        "red",
-        "hot",
-        "set",
-        "run",
-        "end",
-        "stop",
-    ]
+    listed(
+        "no on in or not and the is do go so to yes all now new you we he she my me if of at "
+        "by be as an am was are can has had her him his how its may off old one out own too "
+        "two use way who why any but for get let put see try top big red hot set run end stop"
+    )
 )
 # Words behind which digits name something and are read one by one.
 NAMES_A_CODE = frozenset(
-    [
-        "extension",
-        "extensions",
-        "password",
-        "pin",
-        "code",
-        "passcode",
-        "zip",
-        "id",
-        "account",
-        "serial",
-        "flight",
-        "dial",
-        "ext",
-    ]
+    listed("extension extensions password pin code passcode zip id account serial flight dial ext")
 )
 PARTS = frozenset(  # behind these a Roman numeral is a plain number: "Chapter IV"
-    [
-        "chapter",
-        "part",
-        "volume",
-        "book",
-        "act",
-        "scene",
-        "section",
-        "phase",
-        "type",
-        "war",
-        "level",
-        "appendix",
-        "article",
-        "class",
-        "grade",
-        "stage",
-        "step",
-        "mark",
-        "version",
-        "final",
-    ]
+    listed(
+        "chapter part volume book act scene section phase type war level appendix article "
+        "class grade stage step mark version final"
+    )
 )
 ROMAN = {
     "II": 2, "III": 3, "IV": 4, "VI": 6, "VII": 7, "VIII": 8, "IX": 9, "XI": 11, "XII": 12,
@@ -285,49 +118,9 @@ ROMAN = {
 }  # fmt: skip
 
 TOP_DOMAINS = frozenset(
-    [
-        "com",
-        "org",
-        "net",
-        "edu",
-        "gov",
-        "mil",
-        "int",
-        "io",
-        "ai",
-        "dev",
-        "app",
-        "info",
-        "biz",
-        "co",
-        "uk",
-        "us",
-        "de",
-        "fr",
-        "es",
-        "it",
-        "ru",
-        "nl",
-        "eu",
-        "ca",
-        "au",
-        "jp",
-        "cn",
-        "in",
-        "br",
-        "ch",
-        "at",
-        "be",
-        "se",
-        "no",
-        "fi",
-        "dk",
-        "pl",
-        "pt",
-        "ie",
-        "nz",
-        "tv",
-        "me",
-    ]
+    listed(
+        "com org net edu gov mil int io ai dev app info biz co uk us de fr es it ru nl eu ca "
+        "au jp cn in br ch at be se no fi dk pl pt ie nz tv me"
+    )
 )
 SAID_DOMAINS = frozenset(["com", "org", "net", "edu", "gov", "mil", "info", "biz", "dev", "app"])

@@ -1,6 +1,6 @@
 """Train the letter-to-sound model on the dictionary of the package, and say how good it is.
 
-    python -m sonograph.recipes.text.letters                       (writes text/data/letters.safetensors)
+    python -m sonograph.recipes.text.letters         (writes text/data/letters.safetensors)
 
 1. Align: each letter of a word stands for no, one, two or three phones, in order. Which ones is
    found by expectation and maximisation over best paths (Viterbi), starting from how often letters
