@@ -39,6 +39,7 @@ from sonograph.text.written_forms import (
     NAMES_A_CODE,
     NO_PLURAL,
     PARTS,
+    PREFIXES,
     ROMAN,
     SAID_AS_WORDS,
     SAID_DOMAINS,
@@ -489,7 +490,8 @@ def _short_form(source: _Text, at: int) -> Found | None:
     if low == "ft":
         said = first if text[0].isupper() and named else otherwise
     elif otherwise:
-        after_name = source.last_written[:1].isupper() and source.last not in MARKS
+        # "Main St. The next" against "in St. Louis"; a doctor is one before any name
+        after_name = low != "dr" and source.last_written[:1].isupper() and source.last not in MARKS
         said = first if source.capital_behind(end) and not after_name else otherwise
     else:
         said = first
@@ -514,6 +516,10 @@ def _word(source: _Text, at: int) -> Found:
         return [], end
     if not text.isascii():
         return _latin(text), end
+    if text.lower() in PREFIXES and source.text[end : end + 1] == "-":  # "re-enter" is one word
+        rest = _WORD.match(source.text, end + 1)
+        if rest and rest[0].isascii() and not rest[0].isupper():
+            return [text.lower() + rest[0].lower()], rest.end()
     return _cased(source, text, at, end), end
 
 
@@ -544,7 +550,7 @@ def _cased(source: _Text, text: str, at: int, end: int) -> list[str]:
 
 
 def _spelled_if_unsayable(low: str) -> list[str]:
-    """A word as it stands, or its letters where it has no vowel ("html", "pbx", "hmm" is a word)."""
+    """A word as it stands, or its letters where it has no vowel ("pbx") and is none ("hmm")."""
     if len(low) > 6 or low in lexicon() or re.search("[aeiouy']", low):
         return [low]
     return list(low.upper())

@@ -121,10 +121,10 @@ def utterance(
             if shown
             else "the text is empty: give words, numbers or letters"
         )
-    return Utterance(whole, language, alphabet, tuple(_framed(words, table, len(whole))))
+    return Utterance(whole, language, alphabet, tuple(_framed(words, table, len(whole), waiting)))
 
 
-def _framed(words: list[Word], table: Alphabet, length: int) -> Iterator[Word]:
+def _framed(words: list[Word], table: Alphabet, length: int, rest_s: float) -> Iterator[Word]:
     """The words with what the alphabet puts around an utterance and between its words."""
     if table.begin:
         yield Word("", 0, 0, (table.begin,), "pause")
@@ -134,7 +134,7 @@ def _framed(words: list[Word], table: Alphabet, length: int) -> Iterator[Word]:
             yield Word("", word.start, word.start, (table.gap,), "pause")
         yield word
     if table.end:
-        yield Word("", length, length, (table.end,), "pause")
+        yield Word("", length, length, (table.end,), "pause", pause_s=rest_s)
 
 
 def _words(segment: Segment, language: str, table: Alphabet) -> Iterator[Word]:
