@@ -31,6 +31,7 @@ VERBS = {
     "tag": "say what is heard in a sound",
     "vocode": "features to sound, or a sound through a vocoder and back",
     "forecast": "how much more data or more steps would bring",
+    "phonemes": "how a text is said, word by word, as models that speak read it",
     "spectrum": "how the vectors of models spread over a set: singular values and their entropy",
     "search": "find the sounds of a folder that are like a sound",
     "claim": "measure what a paper claims, here and now",
