@@ -29,6 +29,7 @@ VERBS = {
     "evaluate": "measure a labelled model on clips it has not seen",
     "embed": "turn sounds into vectors",
     "tag": "say what is heard in a sound",
+    "speak": "say a text: to a file, or to a pipe as it is made",
     "vocode": "features to sound, or a sound through a vocoder and back",
     "forecast": "how much more data or more steps would bring",
     "phonemes": "how a text is said, word by word, as models that speak read it",

@@ -34,6 +34,10 @@ LANGUAGES = {
 }  # fmt: skip
 
 
+class NothingToSay(InputError):
+    """A text without a word, number or letter."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Word:
     """One word that is said, a mark, or a pause.
@@ -116,7 +120,7 @@ def utterance(
     whole = "".join(segment.text for segment in segments)
     if not any(word.kind == "word" for word in words):
         shown = whole.strip()[:40]
-        raise InputError(
+        raise NothingToSay(
             f"there is nothing to say in {shown!r}: give words, numbers or letters"
             if shown
             else "the text is empty: give words, numbers or letters"
