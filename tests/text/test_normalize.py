@@ -44,7 +44,7 @@ SAID = {
     "192.168.0.1": "one nine two dot one six eight dot zero dot one",
     "www.asterisk.org.": "W W W dot asterisk dot org .",
     "https://example.com/a-b": "example dot com slash A dash B",
-    "jane_doe@example.co.uk!": "jane underscore doe at example dot co dot U K !",
+    "jane_doe@example.co.uk!": "jane underscore doe at example dot C O dot U K !",
     "NASA and the FBI's PCs, MP3": "nasa and the F B I's P C's , M P three",
     "STOP THE MACHINE NOW": "stop the machine now",
     "3D, x86, H.323": "three D , X eighty six , H dot three two three",
@@ -80,7 +80,12 @@ def test_what_is_said(text):
 
 def test_pieces_know_their_place():
     text = "Pay $3.50 now..."
-    assert [text[piece.start : piece.end] for piece in pieces(text)] == ["Pay", "$3.50", "now", "..."]
+    assert [text[piece.start : piece.end] for piece in pieces(text)] == [
+        "Pay",
+        "$3.50",
+        "now",
+        "...",
+    ]
 
 
 @pytest.mark.parametrize("text", ["привет", "hello 世界", "שלום"])
