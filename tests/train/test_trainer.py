@@ -182,7 +182,7 @@ def test_clipping_bounds_the_gradient(tmp_path):
 def test_lr_factors_and_decay_reach_the_right_weights(tmp_path):
     config = BASE.override(lr_factors=(("leave.*", 10.0),), weight_decay=0.1)
     trainer = train(tmp_path, config)
-    of_weight = {id(p): g for g in trainer.optimizer.param_groups for p in g["params"]}
+    of_weight = {id(p): g for g in trainer.optimizers[0].param_groups for p in g["params"]}
     named = dict(trainer.model.named_parameters())
     head, bias = of_weight[id(named["leave.weight"])], of_weight[id(named["enter.bias"])]
     body = of_weight[id(named["enter.weight"])]

@@ -84,9 +84,12 @@ def fill_optimizer(
 ) -> None:
     """The reverse of `optimizer_tensors`, for an optimizer that has not made a step yet."""
     weights = dict(model.named_parameters())
+    own = {id(weight) for group in optimizer.param_groups for weight in group["params"]}
     for key, value in tensors.items():
         name, part = key.rsplit("|", 1)
         weight = weights[name]
+        if id(weight) not in own:  # another optimizer's, of a model that learns in turns
+            continue
         if value.shape == weight.shape:
             target = torch.zeros_like(weight, memory_format=torch.preserve_format)
             fill(target, value)

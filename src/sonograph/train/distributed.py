@@ -7,7 +7,7 @@ are cut into shards by FSDP2 (`parallel="shard"`). accelerate picks device and b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -92,6 +92,21 @@ class Runtime:
             with self.accelerator.no_sync(wrapped):
                 yield
 
+    def average(self, weights: Sequence[nn.Parameter]) -> None:
+        """Gradients become their means over all processes, where nothing else averages them."""
+        if self.world > 1:
+            for weight in weights:
+                if weight.grad is None:
+                    weight.grad = torch.zeros_like(weight)
+                torch.distributed.all_reduce(weight.grad)
+                weight.grad /= self.world
+
+    def agree(self, model: nn.Module) -> None:
+        """Every process starts from the main one's weights, where nothing else sees to it."""
+        if self.world > 1:
+            for value in model.state_dict().values():
+                torch.distributed.broadcast(value, src=0)
+
     def mean(self, values: Tensor) -> Tensor:
         """Mean over all processes."""
         return self.accelerator.reduce(values, reduction="mean") if self.world > 1 else values
@@ -168,11 +183,17 @@ def _cut(part: Any, size: int, start: int, stop: int) -> Any:
         return {key: _cut(value, size, start, stop) for key, value in part.items()}
     if isinstance(part, Tensor) and part.ndim and part.shape[0] == size:
         return part[start:stop]
-    if isinstance(part, list | tuple) and len(part) == size:
+    named = hasattr(part, "_fields")  # a record of parts, not a list of clips
+    if isinstance(part, list | tuple) and len(part) == size and not named:
         return part[start:stop]
     if isinstance(part, list | tuple):
-        return type(part)(_cut(value, size, start, stop) for value in part)
+        return _like(part, [_cut(value, size, start, stop) for value in part])
     return part
+
+
+def _like(part: list | tuple, values: list) -> Any:
+    """The values as a list, a tuple or a named tuple, as `part` is."""
+    return type(part)(*values) if hasattr(part, "_fields") else type(part)(values)
 
 
 def to_device(batch: Any, device: torch.device) -> Any:
@@ -182,5 +203,5 @@ def to_device(batch: Any, device: torch.device) -> Any:
     if isinstance(batch, Mapping):
         return {key: to_device(value, device) for key, value in batch.items()}
     if isinstance(batch, list | tuple):
-        return type(batch)(to_device(value, device) for value in batch)
+        return _like(batch, [to_device(value, device) for value in batch])
     return batch

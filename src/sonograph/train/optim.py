@@ -12,21 +12,25 @@ from sonograph.train import schedule
 from sonograph.train.config import TrainConfig
 
 
-def build(model: nn.Module, config: TrainConfig, fused: bool) -> torch.optim.Optimizer:
+def build(
+    model: nn.Module, config: TrainConfig, fused: bool, prefix: str = ""
+) -> torch.optim.Optimizer:
     """Adam, AMSGrad or AdamW over the weights that want gradients, grouped by rate and decay.
 
     fused: one kernel for all weights; not for shards. A group's "factor" multiplies the rate.
+    prefix: of the names of the weights that are meant.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, weight in model.named_parameters():
-        if weight.requires_grad:
+        if weight.requires_grad and name.startswith(prefix):
             factor = next((f for p, f in config.lr_factors if fnmatch(name, p)), 1.0)
             spared = config.decay_on == "matrices" and weight.ndim < 2
             spared = spared or any(fnmatch(name, pattern) for pattern in config.no_decay)
             decay = 0.0 if spared else config.weight_decay
             groups.setdefault((factor, decay), []).append(weight)
     if not groups:
-        raise InputError("the model has no weight to train: every requires_grad is False")
+        where = f" below {prefix!r}" if prefix else ""
+        raise InputError(f"the model has no weight to train{where}: every requires_grad is False")
     kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
     return kind(
         [

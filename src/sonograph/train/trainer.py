@@ -7,6 +7,15 @@ stopped: a step is a pure function of the weights, the optimizer state and the s
 Random draws are seeded from (seed, step, part, process), batches are asked for by number, rates
 are computed from the step. Under `torchrun --nproc-per-node N` every process takes its slice.
 
+What learns against itself takes turns: with `turns=("discriminators.", "vocoder.")` the objective
+is a generator function that yields one loss a turn; after each the weights whose names begin so
+make a step of their own optimizer, and want no gradients until the next update.
+
+    def objective(model, batch, generator):
+        made = model.vocoder(batch["features"])
+        yield {"loss": model.judge(batch["waveform"], made.detach())}
+        yield {"loss": model.deceive(batch["waveform"], made)}
+
 The run folder: `model.safetensors` (the best by `evaluate`, else the last), `last.safetensors`,
 `log.jsonl`, `curves.png`, `state/` (what is needed to go on; both weight files hold the moving
 average where there is one, the state holds the raw weights too).
@@ -17,7 +26,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -43,7 +52,9 @@ from sonograph.train.interrupt import Interrupts, Stopped
 from sonograph.train.log import Log, draw, read_log
 from sonograph.train.stopping import Stopping, WhenFlat
 
-Objective = Callable[[nn.Module, Any, torch.Generator], Mapping[str, Any]]
+Losses = Mapping[str, Any]
+Objective = Callable[[nn.Module, Any, torch.Generator], Losses]
+InTurns = Callable[[nn.Module, Any, torch.Generator], Iterator[Losses]]
 
 
 class Numbered(Protocol):
@@ -83,7 +94,7 @@ class Trainer:
     def __init__(
         self,
         model: nn.Module,
-        objective: Objective,
+        objective: Objective | InTurns,
         batches: Numbered,
         folder: str | Path,
         config: TrainConfig,
@@ -91,7 +102,10 @@ class Trainer:
         progress: Progress = silent,
         best: tuple[str, Literal["min", "max"]] | None = ("loss", "min"),
         stopping: Stopping | None = None,
+        turns: Sequence[str] = (),
     ):
+        if turns and (config.accumulate > 1 or config.parallel == "shard"):
+            raise InputError("turns take whole batches and whole weights: accumulate=1, replicate")
         if best is None and (config.schedule == "plateau" or config.stop_when_flat):
             raise InputError("a plateau and an early stop follow a number: say which in `best`")
         if config.stop_when_flat and stopping is None and best is not None:
@@ -104,7 +118,7 @@ class Trainer:
         self.config, self.evaluate, self.progress = config, evaluate, progress
         self.chooses = evaluate is not None and best is not None
         self.best_name, self.best_direction = best or ("loss", "min")
-        self.stopping, self.ended = stopping, ""
+        self.stopping, self.ended, self.turns = stopping, "", tuple(turns)
         self.folder = Path(folder)
         self.step = 0  # updates made
         self.saved = -1  # step of the newest state
@@ -151,9 +165,14 @@ class Trainer:
                 block.compile()  # in place: the names of the weights stay
         self.runtime.shard(self.model)
         step = Step(self.model, config.precision, self.runtime.device.type)
-        self.wrapped = self.runtime.wrap(step)
+        if self.turns:  # gradients are averaged a turn
+            self.runtime.agree(self.model)
+        self.wrapped = step if self.turns else self.runtime.wrap(step)
         self.ema = Ema(self.model, config.ema_decay) if config.ema_decay else None
-        self.optimizer = optim.build(self.model, config, fused=not self.runtime.sharded)
+        self.optimizers = [
+            optim.build(self.model, config, not self.runtime.sharded, prefix)
+            for prefix in self.turns or ("",)
+        ]
         self.log = Log(self.folder / "log.jsonl")
         if state := checkpoint.newest_state(self.folder / "state"):
             self._resume(state)
@@ -163,11 +182,22 @@ class Trainer:
     # -- one update -----------------------------------------------------------------------------
 
     def _update(self, stream: Iterator[Any]) -> None:
-        """Gradients of `accumulate` batches, clipped, and one step of the optimizer."""
+        """One update of all weights: gradients, clipped, and a step of each optimizer."""
         began = time.perf_counter()
         parts = self._fetch(stream)
         waited = time.perf_counter() - began
         self.model.train()
+        rate = optim.rate(self.config, self.step, self.plateau.factor)
+        values = self._in_turns(parts[0], rate) if self.turns else self._at_once(parts, rate)
+        self.step += 1
+        if self.ema:
+            self.ema.update(self.model, self.step)
+        clips = sum(batch_length(batch) for batch in parts)
+        self._count(values, clips, time.perf_counter() - began, waited)
+        self.last_rate = rate
+
+    def _at_once(self, parts: list[Any], rate: float) -> dict[str, float]:
+        """Gradients of `accumulate` batches, clipped, and one step of the optimizer."""
         sizes = [batch_length(batch) for batch in parts]
         values: dict[str, Tensor] = {}
         for k, batch in enumerate(parts):
@@ -177,29 +207,60 @@ class Trainer:
             action = self._action(to_device(mine, self.runtime.device), self._seed(k))
             with self.runtime.accumulating(self.wrapped, last=k == len(parts) - 1):
                 found = self.wrapped(action)
-                if "loss" not in found:
-                    raise InputError(f"the objective returned {sorted(found)}: it needs a 'loss'")
-                self.runtime.accelerator.backward(found["loss"].float() * weight)
-            for name, value in found.items():
-                value = torch.as_tensor(value, device=self.runtime.device).detach().float()
-                values[name] = values.get(name, 0) + value * weight
+                self.runtime.accelerator.backward(_loss(found) * weight)
+            self._add(values, found, weight)
         scalars = self._agree(values)
-        largest = self.config.clip_norm or math.inf
-        norm = whole(nn.utils.clip_grad_norm_(self.model.parameters(), largest)).item()
-        if not (math.isfinite(scalars["loss"]) and math.isfinite(norm)):
-            self._not_finite(scalars["loss"], norm)
-        rate = optim.rate(self.config, self.step, self.plateau.factor)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["factor"]
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.step += 1
-        if self.ema:
-            self.ema.update(self.model, self.step)
-        self._count(
-            scalars | {"gradient_norm": norm}, sum(sizes), time.perf_counter() - began, waited
+        norm = self._step(self.optimizers[0], rate, scalars["loss"])
+        return scalars | {"gradient_norm": norm}
+
+    def _in_turns(self, batch: Any, rate: float) -> dict[str, float]:
+        """One loss and one step a turn, of the weights whose turn it is."""
+        mine = slice_batch(batch, self.runtime.rank, self.runtime.world)
+        weight = batch_length(mine) * self.runtime.world / batch_length(batch)
+        losses: Any = self.objective(
+            self.model, to_device(mine, self.runtime.device), self._seed(0)
         )
-        self.last_rate = rate
+        scalars: dict[str, float] = {}
+        over: list[nn.Parameter] = []
+        try:
+            for prefix, optimizer in zip(self.turns, self.optimizers):
+                found = self.wrapped(lambda _: next(losses))
+                self.runtime.accelerator.backward(_loss(found) * weight)
+                own = [one for group in optimizer.param_groups for one in group["params"]]
+                self.runtime.average(own)
+                values: dict[str, Tensor] = {}
+                self._add(values, found, weight)
+                told = self._agree(values)
+                norm = self._step(optimizer, rate, told["loss"])
+                if prefix == self.turns[-1]:
+                    return scalars | told | {"gradient_norm": norm}
+                scalars |= {f"{prefix}{name}": value for name, value in told.items()}
+                over += own
+                for one in own:  # what comes after wants no gradients of these
+                    one.requires_grad_(False)
+        finally:
+            losses.close()
+            for one in over:
+                one.requires_grad_(True)
+        raise AssertionError("the last turn returns")
+
+    def _add(self, values: dict[str, Tensor], found: Losses, weight: float) -> None:
+        for name, value in found.items():
+            value = torch.as_tensor(value, device=self.runtime.device).detach().float()
+            values[name] = values.get(name, 0) + value * weight
+
+    def _step(self, optimizer: torch.optim.Optimizer, rate: float, loss: float) -> float:
+        """Clip, see that all is finite, and let the optimizer step; returns the gradients' norm."""
+        largest = self.config.clip_norm or math.inf
+        own = [one for group in optimizer.param_groups for one in group["params"]]
+        norm = whole(nn.utils.clip_grad_norm_(own, largest)).item()
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            self._not_finite(loss, norm, kept=optimizer is self.optimizers[0])
+        for group in optimizer.param_groups:
+            group["lr"] = rate * group["factor"]
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        return norm
 
     def _action(self, batch: Any, generator: torch.Generator) -> Callable[[nn.Module], Any]:
         return lambda model: self.objective(model, batch, generator)
@@ -235,12 +296,16 @@ class Trainer:
         self.agreed_to_stop = means[-1] > 0
         return dict(zip(values, means))
 
-    def _not_finite(self, loss: float, norm: float) -> None:
-        self.optimizer.zero_grad(set_to_none=True)
-        self._save()
+    def _not_finite(self, loss: float, norm: float, kept: bool) -> None:
+        """Save what is whole (kept: no turn of this update has made its step yet) and say so."""
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        if kept:
+            self._save()
+        state = f"after step {self.saved}" if self.saved >= 0 else "before the first step"
         raise InputError(
             f"step {self.step + 1}: the loss is {loss:g} and the gradient norm {norm:g}; the state "
-            f"after step {self.step} is kept in {self.folder}: try a lower lr, warmup_steps, "
+            f"{state} is kept in {self.folder}: try a lower lr, warmup_steps, "
             'clip_norm=1, precision="fp32", and look for NaN in the data'
         )
 
@@ -333,7 +398,11 @@ class Trainer:
                 self._write_model("model.safetensors")
         groups = {
             "model": checkpoint.model_tensors(self.model),
-            "optimizer": checkpoint.optimizer_tensors(self.model, self.optimizer),
+            "optimizer": {
+                name: value
+                for optimizer in self.optimizers
+                for name, value in checkpoint.optimizer_tensors(self.model, optimizer).items()
+            },
         }
         if self.ema:
             groups["average"] = {name: whole(v).cpu() for name, v in self.ema.shadow.items()}
@@ -367,7 +436,8 @@ class Trainer:
         path = state / "model.safetensors"
         checkpoint.fill_model(self.model, checkpoint.read_tensors(path), path)
         tensors = checkpoint.read_tensors(state / "optimizer.safetensors")
-        checkpoint.fill_optimizer(self.model, self.optimizer, tensors)
+        for optimizer in self.optimizers:
+            checkpoint.fill_optimizer(self.model, optimizer, tensors)
         if self.ema:
             for name, value in checkpoint.read_tensors(state / "average.safetensors").items():
                 checkpoint.fill(self.ema.shadow[name], value)
@@ -416,6 +486,12 @@ class Trainer:
 
     def _fork_type(self) -> str:
         return "cuda" if self.runtime.device.type == "cpu" else self.runtime.device.type
+
+
+def _loss(found: Losses) -> Tensor:
+    if "loss" not in found:
+        raise InputError(f"the objective returned {sorted(found)}: it needs a 'loss'")
+    return found["loss"].float()
 
 
 def _due(step: int, every: int) -> bool:
