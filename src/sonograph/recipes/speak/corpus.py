@@ -3,6 +3,8 @@
     speech = Speech.prepare(clips, spec, encode, folder)
     for batch in SpeechBatches(speech.part("train"), batch_size=16).start_at(1_200): ...
 
+with encode = encode_with("arpabet") for a model that reads that alphabet.
+
 What cannot be learned from is left out and listed (`Speech.dropped`): clips without text, with tone
 marks (`[beep]`), longer than twelve seconds, with fewer frames than tokens. Silence at both ends is
 cut: what lies 40 dB below the clip's loudest 20 ms, but for a margin of 50 ms.
@@ -39,8 +41,19 @@ MARGIN_S = 0.05  # of it that is left at either end
 EDITION = 1  # of what a kept file holds
 Part = Literal["train", "valid", "test", "all"]
 
-# Tokens of a text and the word that each belongs to, both from 0 on; 0 is no token.
-Encode = Callable[[str], tuple[Sequence[int], Sequence[int]]]
+# A clip's text as numbers of tokens (0 is none) and the word that each of them belongs to.
+Encode = Callable[[Clip], tuple[Sequence[int], Sequence[int]]]
+
+
+def encode_with(alphabet: str) -> Encode:
+    """The tokens of a clip's text, said in its language (English if it is not known)."""
+
+    def encode(clip: Clip) -> tuple[Sequence[int], Sequence[int]]:
+        from sonograph.text.utterance import utterance
+
+        return utterance(clip.text or "", clip.language or "en", alphabet).encode()
+
+    return encode
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,6 +155,14 @@ class Speech:
         text = Text(ids, torch.tensor([len(item.ids) for item in items]), words)
         lengths = torch.tensor([item.frames for item in items])
         return SpeechBatch(text, features, lengths, None, pitch_hz, energy)
+
+    def mean_features(self) -> Float[np.ndarray, " rows"]:
+        """Mean of each row over all frames."""
+        sums, count = np.zeros(self.spec.rows), 0
+        for item in self.items:
+            values, _, _ = item.read()
+            sums, count = sums + values.sum(1), count + values.shape[1]
+        return (sums / count).astype(np.float32)
 
     def statistics(self) -> dict[str, tuple[float, float]]:
         """Mean and deviation over all frames: of F0 in Hz where voiced, of energy."""
@@ -255,7 +276,10 @@ def _item(
         return "it has no text"
     if "[" in text:
         return "its text has marks of tones"
-    ids, words = encode(text)
+    try:
+        ids, words = encode(clip)
+    except InputError as error:
+        return f"its text cannot be said: {error}"
     if len(ids) == 0:
         return "its text has no token"
     if clip.duration_s > 3 * longest_s:  # not worth reading

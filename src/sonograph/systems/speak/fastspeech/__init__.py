@@ -47,7 +47,8 @@ def test() -> Config:
     return dataclasses.replace(
         small,
         features=voice_spec(),
-        tokens=80,
+        alphabet="arpabet",
+        tokens=77,
         pitch=Variance("tokens", bins=16),
         energy=Variance("tokens", bins=16),
         alignment=Alignment("learned", hard_from=100, binarise_from=150),
@@ -59,7 +60,8 @@ def mini() -> Config:
     return dataclasses.replace(
         _fastspeech2(128, (2, 2), 512),
         features=voice_spec(),
-        tokens=80,
+        alphabet="arpabet",
+        tokens=77,
         pitch=Variance("tokens", bins=64),
         energy=Variance("tokens", bins=64),
         alignment=Alignment("learned", hard_from=600, binarise_from=900),
