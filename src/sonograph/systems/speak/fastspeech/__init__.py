@@ -15,6 +15,12 @@ from sonograph.systems.speak.fastspeech.model import (
     Variance,
 )
 from sonograph.systems.speak.fastspeech.objective import Pretraining
+from sonograph.systems.speak.fastspeech.published import (
+    NATSPEECH_LOSSES,
+    config_from_published,
+    from_published,
+    is_published,
+)
 from sonograph.systems.speak.fastspeech.teacher import TransformerTTS
 
 

@@ -90,9 +90,7 @@ class Pretraining(nn.Module):
         assert self.aligner is not None
         assert isinstance(self.acoustic, FastSpeech)
         text, size = batch.text, (batch.features.shape[2], batch.text.ids.shape[1])
-        prior = beta_binomial_prior(
-            batch.lengths, text.lengths, self.config.alignment.prior, size
-        )
+        prior = beta_binomial_prior(batch.lengths, text.lengths, self.config.alignment.prior, size)
         embedded = (self.acoustic.scale * self.acoustic.embed(text.ids)).transpose(1, 2)
         return self.aligner(embedded, batch.features, text.lengths, batch.lengths, prior)
 
