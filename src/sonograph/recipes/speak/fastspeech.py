@@ -1,4 +1,4 @@
-"""How FastSpeech is trained: on any corpus of speech with text, with the aligner that learns along."""
+"""How FastSpeech is trained, on any corpus of speech with text; its claim of speed and control."""
 
 from __future__ import annotations
 

@@ -128,8 +128,6 @@ class Config(base.Config):
             raise InputError(f"width {self.width} is not a multiple of the number of heads")
         if self.tokens < 2:
             raise InputError(f"{self.tokens} tokens: padding and one more are needed")
-        if "frames" == self.energy.level and self.pitch.level == "tokens":
-            raise InputError("energy by frames needs pitch by frames too, or none")
 
 
 class Said(NamedTuple):
@@ -168,7 +166,7 @@ class FastSpeech(Acoustic):
         self.config, self.spec, self.alphabet = config, config.features, config.alphabet
         width, compat = config.width, config.compat
         # ming024's frames past a text's end are not hidden from its post-net
-        self.leaks = compat == "published" and config.encoder.kind == "post-norm"
+        self.leaks = compat == "published" and config.postnet == "tacotron2"
         self.embed = nn.Embedding(config.tokens, width)
         self.scale = math.sqrt(width) if config.embedding_scale == "root of width" else 1.0
         if self.scale != 1.0:

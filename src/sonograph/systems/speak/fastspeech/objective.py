@@ -158,7 +158,7 @@ def losses(
     parts = mel_losses(plan, said.mel, target, frames, "mel")
     if model.postnet is not None:
         parts |= mel_losses(plan, said.refined, target, frames, "refined")
-    weights = {name: 0.5 if plan.mel == "l1 and ssim" else 1.0 for name in parts}
+    weights = dict.fromkeys(parts, 0.5 if plan.mel == "l1 and ssim" else 1.0)
     found = duration_losses(model, said.predicted, said.durations, batch.text)
     parts |= found
     for name in found:
