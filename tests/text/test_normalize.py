@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 import pytest
@@ -23,8 +24,8 @@ SAID = {
     "four one million two hundred thirty four thousand five hundred sixty seven",
     "3.14 and .5 and -2": "three point one four and point five and minus two",
     "1st 2nd 3rd 12th 20th 101st": "first second third twelfth twentieth one hundred first",
-    "in 1999, 2000, 2005 and 2024": "in nineteen ninety nine , two thousand , two thousand five and "
-    "twenty twenty four",
+    "in 1999, 2000, 2005 and 2024": "in nineteen ninety nine , two thousand , two thousand five "
+    "and twenty twenty four",
     "the 1980s and the '90s": "the nineteen eighties and the nineties",
     "March 3, 2024": "march third twenty twenty four",
     "3 March 2024": "the third of march twenty twenty four",
@@ -44,7 +45,7 @@ SAID = {
     "192.168.0.1": "one nine two dot one six eight dot zero dot one",
     "www.asterisk.org.": "W W W dot asterisk dot org .",
     "https://example.com/a-b": "example dot com slash A dash B",
-    "jane_doe@example.co.uk!": "jane underscore doe at example dot co dot U K !",
+    "jane_doe@example.co.uk!": "jane underscore doe at example dot C O dot U K !",
     "NASA and the FBI's PCs, MP3": "nasa and the F B I's P C's , M P three",
     "STOP THE MACHINE NOW": "stop the machine now",
     "3D, x86, H.323": "three D , X eighty six , H dot three two three",
@@ -80,7 +81,12 @@ def test_what_is_said(text):
 
 def test_pieces_know_their_place():
     text = "Pay $3.50 now..."
-    assert [text[piece.start : piece.end] for piece in pieces(text)] == ["Pay", "$3.50", "now", "..."]
+    assert [text[piece.start : piece.end] for piece in pieces(text)] == [
+        "Pay",
+        "$3.50",
+        "now",
+        "...",
+    ]
 
 
 @pytest.mark.parametrize("text", ["привет", "hello 世界", "שלום"])
@@ -97,7 +103,8 @@ def test_any_text_is_said_in_order_or_refused(text):
     try:
         found = list(pieces(text))
     except InputError as error:
-        assert "cannot be said in English" in str(error)
+        if "cannot be said in English" not in str(error):
+            raise
         return
     at = 0
     for piece in found:
@@ -108,7 +115,7 @@ def test_any_text_is_said_in_order_or_refused(text):
     # one mark at a time, none in front
     kinds = [piece.said[0] in MARKS for piece in found]
     assert not any(kinds[:1])
-    assert not any(left and right for left, right in zip(kinds, kinds[1:]))
+    assert not any(left and right for left, right in itertools.pairwise(kinds))
 
 
 @given(st.text(max_size=30))

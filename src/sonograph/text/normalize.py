@@ -540,7 +540,8 @@ def _cased(source: _Text, text: str, at: int, end: int) -> list[str]:
         return WITH_STOP[low].split()
     capitals = re.fullmatch(r"([A-Z]{2,})('?s)?", text)
     if capitals and not (source.shouting and low in lexicon()):
-        return _capitals(capitals[1], capitals[2] or "")
+        beside = source.before(at) + source.after(end, 1)
+        return _capitals(capitals[1], capitals[2] or "", beside)
     if low not in lexicon() and re.search(r"[a-z][A-Z]", text):  # "YouTube"
         said: list[str] = []
         for part in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z']+", text):
@@ -565,9 +566,10 @@ def _is_article(source: _Text, at: int, end: int) -> bool:
     return source.text[at] == "a" or source.last in ("", *MARKS) or source.shouting
 
 
-def _capitals(text: str, ending: str) -> list[str]:
+def _capitals(text: str, ending: str, beside: str = "") -> list[str]:
+    """A word in capitals: said or spelled; beside "&" ("AT&T") spelled unless it is long."""
     low = text.lower()
-    said_as_word = low in SAID_AS_WORDS or low in COMMON_SHORT
+    said_as_word = low in SAID_AS_WORDS or (low in COMMON_SHORT and "&" not in beside)
     if not said_as_word and len(text) >= 4 and re.search("[AEIOUY]", text):
         said_as_word = low in lexicon() or len(text) > 5
     if said_as_word:

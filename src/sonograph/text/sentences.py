@@ -20,7 +20,7 @@ from sonograph.text.written_forms import ALSO_WORDS, BEFORE_NUMBER, MAY_END, WIT
 LONGEST = 400
 _PIECE = 4096  # characters that are taken in at a time
 _GAP = 64  # white space behind a mark that is waited for
-_END = re.compile(r"[.!?…。！？]+[\"'”’)\]»]*(?=\s)|\n[ \t\r]*\n")
+_END = re.compile(r"(?<![.!?…。！？])[.!?…。！？]++[\"'”’)\]»]*+(?=\s)|\n[ \t\r]*+\n")
 _LAST = re.compile(r"[^\s]{0,24}$")
 _SILENT = re.compile(r"[\s.,;:!?…。！？\"'“”‘’()\[\]{}«»—–-]*")
 
