@@ -229,7 +229,7 @@ class Scale(Config):
     """How large the claim is measured; everything is fixed before a run."""
 
     width: int = 32
-    updates: int = 200
+    updates: int = 100
     batch: int = 8
     crop_frames: int = 16
     lr: float = 8e-3
@@ -239,8 +239,8 @@ class Scale(Config):
     sound_s: float = 1.024
     evaluations: tuple[int, ...] = (1, 2, 4, 8, 16)
     rival_channels: int = 64  # of the iSTFTNet; its updates take about the same time
-    rival_regression: int = 180
-    rival_adversarial: int = 40
+    rival_regression: int = 90
+    rival_adversarial: int = 20
 
 
 SCALES = {
