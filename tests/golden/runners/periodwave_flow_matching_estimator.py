@@ -14,6 +14,8 @@ from sonograph.systems.vocode import periodwave
 from sonograph.systems.vocode.periodwave.estimator import time_sinusoid
 from tests.golden.patches import count
 
+OTHERS = ("x", "noise", "wave", "loss noise")  # inputs that are no features
+
 
 @torch.no_grad()
 def run(case: Any, golden: Any) -> dict[str, Any]:
@@ -29,7 +31,9 @@ def run(case: Any, golden: Any) -> dict[str, Any]:
     signals = {
         name: torch.from_numpy(made(rule, golden)) for name, rule in about["input_rule"].items()
     }
-    mel = torch.from_numpy(case.inputs["mel"]) if "mel" in case.inputs else signals["mel"]
+    given = {name: torch.from_numpy(value) for name, value in case.inputs.items()}
+    name = next(n for n in (*given, *signals) if n not in OTHERS and ":" not in n)
+    mel = (signals | given)[name]  # or the latent of a codec
 
     loss = periodwave.loss(
         model,
@@ -67,7 +71,8 @@ def with_settings(config: periodwave.Config, settings: Any) -> periodwave.Config
         energy = periodwave.Energy(
             settings["energy_min"], settings["energy_max"], settings["std_min"]
         )
-    return dataclasses.replace(config, noise_scale=settings["noise_scale"], energy=energy)
+    scale = settings.get("noise_scale", config.noise_scale)
+    return dataclasses.replace(config, noise_scale=scale, energy=energy)
 
 
 def made(rule: str, golden: Any) -> np.ndarray:

@@ -15,7 +15,14 @@ from sonograph.audio.recipes_of_speech import hifigan_spec
 from sonograph.audio.wavelet import inverse_packets
 from sonograph.config import Config as BaseConfig
 from sonograph.errors import InputError
-from sonograph.nn.flow_matching import Solver, StraightPath, linear_times, solve, sway_times
+from sonograph.nn.flow_matching import (
+    EVALUATIONS,
+    Solver,
+    StraightPath,
+    linear_times,
+    solve,
+    sway_times,
+)
 from sonograph.nn.vocoder import Vocoder
 from sonograph.systems.vocode.periodwave.estimator import VectorField
 
@@ -40,7 +47,7 @@ class Sampling(BaseConfig):
     @property
     def evaluations(self) -> int:
         """How often a vector field is asked, over all bands."""
-        return sum(self.steps) * (1 if self.solver == "euler" else 2)
+        return sum(self.steps) * EVALUATIONS[self.solver]
 
 
 @dataclasses.dataclass(frozen=True)
