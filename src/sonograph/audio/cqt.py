@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 from torch import Tensor, nn
 
 from sonograph.audio.stft import Window, window_values
@@ -73,6 +73,18 @@ class ConstantQ(nn.Module):
         ]
         return torch.cat(rows, dim=1)
 
+    def coefficients(
+        self, waveform: Float[Tensor, "b n"], frames: int
+    ) -> list[Complex[Tensor, "b bins frames"]]:
+        """The CQT itself, octave by octave, of the same padded waveform; gradients flow."""
+        found = []
+        for octave, table in zip(self.octaves, self.spectra):
+            size, start = octave.fft_samples, self.reach - octave.fft_samples // 2
+            here = waveform[:, start : start + (frames - 1) * self.hop_samples + size]
+            spectra = torch.view_as_complex(table.get_buffer("values"))
+            found.append(_answers(here, self.hop_samples, octave, spectra))
+        return found
+
     def _octave(
         self,
         waveform: Float[Tensor, "b n"],
@@ -90,8 +102,7 @@ class ConstantQ(nn.Module):
             count = min(step, frames - begin)
             start = self.reach - size // 2 + begin * self.hop_samples
             here = waveform[:, start : start + (count - 1) * self.hop_samples + size]
-            spectrum = torch.fft.rfft(here.unfold(1, size, self.hop_samples))
-            answer = spectra @ spectrum[..., octave.low : octave.high].mT
+            answer = _answers(here, self.hop_samples, octave, spectra)
             energy = torch.view_as_real(answer).square().sum(-1)
             if self.power != 2:  # the root of 0 has no gradient
                 energy = energy.clamp(min=tiny) ** (self.power / 2)
@@ -101,6 +112,17 @@ class ConstantQ(nn.Module):
             if blocks
             else waveform.new_zeros(len(waveform), len(spectra), 0)
         )
+
+
+def _answers(
+    waveform: Float[Tensor, "b n"],
+    hop_samples: int,
+    octave: Octave,
+    spectra: Complex[Tensor, "bins used"],
+) -> Complex[Tensor, "b bins frames"]:
+    """Of every frame of `octave.fft_samples` samples, what each wavelet answers."""
+    spectrum = torch.fft.rfft(waveform.unfold(1, octave.fft_samples, hop_samples))
+    return spectra @ spectrum[..., octave.low : octave.high].mT
 
 
 def _octave(
