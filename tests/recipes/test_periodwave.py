@@ -14,7 +14,7 @@ from sonograph.data.clips import Clips
 from sonograph.errors import InputError
 from sonograph.nn.discriminators import Critics
 from sonograph.recipes.vocode import periodwave as recipe
-from sonograph.systems.vocode.periodwave import TURBO, PeriodWave, Sampling
+from sonograph.systems.vocode.periodwave import TURBO, PeriodWave, Sampling, Turbo
 from sonograph.train.log import read_log
 
 TINY = recipe.Recipe(batch=2, crop_frames=8, held_out_batches=1).override(
@@ -67,10 +67,11 @@ def test_a_training_goes_on_to_the_same_weights_and_loads(clips, tmp_path):
         torch.testing.assert_close(states[1][name], value, rtol=0, atol=0)
     vocoder = weights.load(first)
     assert isinstance(vocoder, PeriodWave)
-    critics = Critics(periods=(2,), scales=0, resolutions=((256, 64, 256),), width=0.05)
+    critics = Critics(periods=(2,), scales=0, width=0.05)
     way = dataclasses.replace(TURBO, steps=(2,))
     short = TINY.override({"train.steps": 1})
-    recipe.finetune_turbo(vocoder, clips, tmp_path / "turbo", way, short, critics)
+    objective = Turbo(vocoder, way, critics, views=())
+    recipe.finetune_turbo(objective, clips, tmp_path / "turbo", short)
     turbo = weights.load(tmp_path / "turbo")
     assert turbo.config.sampling == way
     assert any(not torch.equal(v, states[0][n]) for n, v in turbo.state_dict().items())

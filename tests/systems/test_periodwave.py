@@ -7,6 +7,7 @@ import torch
 
 from sonograph import registry
 from sonograph.errors import InputError
+from sonograph.nn.cqt_discriminator import View
 from sonograph.nn.discriminators import Critics
 from sonograph.nn.weight_norm import fold
 from sonograph.systems.vocode import periodwave
@@ -211,8 +212,9 @@ def test_codes_learn_without_a_prior():
 
 
 def test_turbo_learns_through_its_steps():
-    critics = Critics(periods=(2,), scales=0, resolutions=((256, 64, 256),), width=0.05)
-    turbo = periodwave.Turbo(vocoder(), Sampling((2,), "euler", 1.0), critics)
+    critics, views = Critics(periods=(2,), scales=0, width=0.05), (View(256, 6, 4),)
+    turbo = periodwave.Turbo(vocoder(), Sampling((2,), "euler", 1.0), critics, views)
+    assert set(turbo.discriminators.kinds) == {"mpd", "cqt"}
     crop = {"waveform": 0.1 * torch.randn(2, 4096)}
     losses = turbo.turns(crop, torch.Generator().manual_seed(0))
     next(losses)["loss"].backward()

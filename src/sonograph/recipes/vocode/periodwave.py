@@ -67,6 +67,9 @@ class Recipe(Config):
     train: TrainConfig = SHORT
 
 
+TURBO_RECIPE = Recipe(batch=8, crop_frames=128, train=TURBO)
+
+
 def recipe_of(name: str) -> Recipe:
     """The recipe that belongs to a preset: the published one, or a short one of ours."""
     config = registry.preset(name).make()
@@ -149,20 +152,15 @@ def grid_loss(vocoder: PeriodWave, batches: Sequence[Mapping[str, Any]]) -> floa
 
 
 def finetune_turbo(
-    vocoder: PeriodWave,
-    clips: Clips,
-    folder: Path,
-    sampling: Sampling = periodwave.TURBO,
-    recipe: Recipe = Recipe(batch=8, crop_frames=128, train=TURBO),
-    critics: Any = None,
-    progress: Progress = silent,
+    model: Turbo, clips: Clips, folder: Path, recipe: Recipe, progress: Progress = silent
 ) -> Any:
     """PeriodWave-Turbo: a trained vocoder as a generator of few fixed steps, in place.
 
-    Leaves a vocoder that samples so in `folder`. Returns the trainer's Summary.
+    `TURBO_RECIPE` is the published one. Leaves a vocoder that samples so in `folder`; started
+    again it goes on. Returns the trainer's Summary.
     """
     learned, valid = divided(clips.filter(lambda clip: clip.duration_s >= 0.3))
-    model = Turbo(vocoder, sampling, *([critics] if critics else []))
+    vocoder = model.vocoder
     kept = held_out(valid, vocoder, recipe)
 
     def evaluate(_: nn.Module) -> dict[str, float]:
@@ -181,7 +179,7 @@ def finetune_turbo(
         best=None,
         turns=Turbo.TURNS,
     ).run()
-    vocoder.config = dataclasses.replace(vocoder.config, sampling=sampling)
+    vocoder.config = dataclasses.replace(vocoder.config, sampling=model.sampling)
     weights.save_folder(folder, vocoder, card_of("periodwave-turbo", clips, recipe, summary))
     return summary
 

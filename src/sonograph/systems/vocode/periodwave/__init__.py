@@ -273,8 +273,8 @@ ABOUT = About(
         "Clips of any length: what is shorter than the mirrored padding is mirrored again, where "
         "the official code fails. Longer ones have their velocity made in parts.",
         "Training takes crops as they are; official code scales every file to a peak of 0.95.",
-        "Turbo's discriminators are the multi-period one, as published, and the multi-resolution "
-        "one of UnivNet in place of the sub-band constant-Q one.",
+        "Turbo's constant-Q discriminator transforms every octave at the full rate, by its "
+        "spectrum; the official one halves the rate from octave to octave.",
         "The multi-band form is ours (see the docstring); its vector fields are smaller than the "
         "37 M each of the paper.",
         "Presets `periodwave-mini` and `-test` are ours.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from sonograph.audio.wavelet import packets
 from sonograph.errors import InputError
 from sonograph.losses.adversarial import discriminator_loss, feature_loss, generator_loss
 from sonograph.losses.spectral import MultiScaleMel
+from sonograph.nn.cqt_discriminator import PUBLISHED, ConstantQDiscriminators, View
 from sonograph.nn.discriminators import Critics, Discriminators
 from sonograph.nn.flow_matching import velocity_loss
 from sonograph.systems.vocode.periodwave.model import PeriodWave, Sampling
@@ -84,24 +85,32 @@ def whole_hops(vocoder: PeriodWave, waveform: Float[Tensor, "b n"]) -> Float[Ten
     return nn.functional.pad(waveform, (0, -waveform.shape[1] % vocoder.config.hop_samples))
 
 
-# Turbo's: periods as published; resolutions where the paper has a constant-Q transform
-CRITICS = Critics(scales=0, resolutions=((1024, 120, 600), (2048, 240, 1200), (512, 50, 240)))
+CRITICS = Critics(scales=0)  # Turbo's: the multi-period one, beside the constant-Q one
 
 
 class Turbo(nn.Module):
     """Few fixed steps as one generator, against discriminators (PeriodWave-Turbo).
 
     batch: "waveform" (b, n), n a multiple of the hop. The vocoder comes from flow matching; its
-    steps are unrolled from noise of temperature 1, gradients flow through all of them.
+    steps are unrolled from noise of temperature 1, gradients flow through all of them. views: of
+    the constant-Q discriminator.
     """
 
     TURNS = ("discriminators.", "vocoder.")
 
-    def __init__(self, vocoder: PeriodWave, sampling: Sampling, critics: Critics = CRITICS):
+    def __init__(
+        self,
+        vocoder: PeriodWave,
+        sampling: Sampling,
+        critics: Critics = CRITICS,
+        views: Sequence[View] = PUBLISHED,
+    ):
         super().__init__()
         self.vocoder, self.sampling, self.spec = vocoder, sampling, vocoder.spec
         self.frontend = Frontend(vocoder.spec)
         self.discriminators = Discriminators(critics)
+        if views:
+            self.discriminators.kinds["cqt"] = ConstantQDiscriminators(vocoder.spec.rate_hz, views)
         self.mel = MultiScaleMel(vocoder.spec.rate_hz)
 
     def made(
