@@ -95,11 +95,11 @@ def folded(text: str) -> str:
 
 _SPECIAL = {
     "ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "th", "þ": "th", "ı": "i",
-    "ŋ": "ng",
+    "ŋ": "ng", "ŉ": "n",
 }  # fmt: skip
 
 _L = r"(?:[^\W\d_]|[\u0300-\u036f\u00ad])"  # a letter, with combining accents and soft hyphens
-_NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?"
+_NUMBER = r"(?:\d{1,3}(?:,\d{3}){1,11}(?!\d)|\d+)(?:\.\d+)?"
 _MONTH = (
     r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
     r"|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\b\.?"
@@ -118,7 +118,8 @@ def _pattern(text: str, flags: re.RegexFlag = re.IGNORECASE) -> re.Pattern[str]:
 _WORD = _pattern(rf"{_L}+(?:'{_L}+)*")
 _URL = _pattern(r"(?:https?://|ftp://|www\.)[^\s<>\"]+")
 _MAIL = _pattern(rf"[\w.+-]{{1,64}}@(?:{_LABEL}\.){{1,5}}[a-z]{{2,10}}(?![\w])")
-_DOMAIN = _pattern(rf"((?:{_LABEL}\.){{1,5}})([a-z]{{2,6}})(?![\w-]|\.\w)(/[^\s<>\"]*)?")
+_DOMAIN = _pattern(rf"((?:{_LABEL}\.){{1,5}})([a-z]{{2,6}})(?![\w-]|\.\w)")
+_PATH = _pattern(r"/[^\s<>\"]*")
 _INITIALS = _pattern(r"(?:[a-z]\.){2,12}(?:[a-z](?![a-z']))?|ph\.d\.?(?![a-z])")
 _SHORT = _pattern(r"([a-z]{1,6})\.")
 _MODEL = _pattern(r"([a-z])\.(\d{1,6})(?!\w)")
@@ -138,7 +139,7 @@ _MONEY = _pattern(
     rf"([$€£¥₹₽₩₺₪₿฿])\s?({_NUMBER})(?:\s?(thousand|million|billion|trillion|[kmb]n?|tn)\b)?"
 )
 _AMOUNT = _pattern(rf"({_NUMBER})\s?([€£¥₹₽₩₺₪₿฿¢]|usd\b|eur\b|gbp\b|chf\b|jpy\b|cny\b|inr\b)")
-_ORDINAL = _pattern(r"(\d{1,3}(?:,\d{3})+|\d+)(?:st|nd|rd|th)\b")
+_ORDINAL = _pattern(r"(\d{1,3}(?:,\d{3}){1,11}|\d+)(?:st|nd|rd|th)\b")
 _DECADE = _pattern(r"'?(\d0|[12]\d\d0)'?s\b")
 _FRACTION = _pattern(r"(?:(\d+)\s)?(\d{1,4})/(\d{1,4})(?![\d/])")
 _MIXED = _pattern(r"(\d+)\s?([½¼¾⅓⅔⅛])")
@@ -235,7 +236,7 @@ _ADDRESS_MARKS = {
 def _address(text: str) -> list[str]:
     said: list[str] = []
     for part in re.findall(r"[A-Za-z]+|\d+|.", text):
-        if part.isdigit():
+        if part.isdecimal():
             said += numbers.code(part)
         elif part.isascii() and part.isalpha():
             said += _label(part)
@@ -276,9 +277,10 @@ def _domain(source: _Text, at: int) -> Found | None:
     found = _DOMAIN.match(source.text, at)
     if found is None or found[2] not in TOP_DOMAINS:
         return None
-    if len(found[2]) == 2 and found[2] in lexicon() and not found[3] and found[1].count(".") < 2:
+    path = _PATH.match(source.text, found.end())
+    if len(found[2]) == 2 and found[2] in lexicon() and not path and found[1].count(".") < 2:
         return None  # "end.it": rather a missing space than an address
-    text = found[0].rstrip(".,;:!?)'\"]…/") if found[3] else found[0]
+    text = (found[0] + path[0]).rstrip(".,;:!?)'\"]…/") if path else found[0]
     return _address(text), at + len(text)
 
 
@@ -403,8 +405,8 @@ def _fraction(source: _Text, at: int) -> Found | None:
     found = _FRACTION.match(source.text, at)
     if found is None:
         return None
-    if found[0] == "24/7":
-        return ["twenty", "four", "seven"], found.end()
+    if found[0] in ("24/7", "9/11") or (not found[1] and found[2] == found[3] != "1"):
+        return [*numbers.cardinal(found[2]), *numbers.cardinal(found[3])], found.end()
     if int(found[3]) == 0:
         return None
     whole = [*numbers.cardinal(found[1]), "and"] if found[1] else []
@@ -418,6 +420,8 @@ def _measure(source: _Text, at: int) -> Found | None:
     amount, space, short, power = found.groups()
     if (short == "in" and space) or (len(short) == 1 and short.isupper() and not space):
         return None  # "5 in the box", "room 3V"
+    if len(short) == 1 and short.isupper() and source.after(found.end(), 1) == ".":
+        return None  # "42 W. Fifth Street"
     if short == "s" and not space and amount.endswith("0") and len(amount) > 1:
         return None  # a decade
     first, *rest = UNITS[short].split()
@@ -484,7 +488,8 @@ def _short_form(source: _Text, at: int) -> Found | None:
     if low not in WITH_STOP:
         return None
     named = source.capital_behind(end) or bool(re.match(r"\s?\d", behind))
-    if low in ALSO_WORDS and not (text[0].isupper() and named):
+    numbered = low in ("fig", "ext", "col") and re.match(r"\s?\d", behind)
+    if low in ALSO_WORDS and not (text[0].isupper() and named) and not numbered:
         return None
     first, _, otherwise = WITH_STOP[low].partition("|")
     if low == "ft":
@@ -649,6 +654,8 @@ def _symbol(source: _Text, at: int) -> Found:
             return [","], at + dots
         if before.isalnum() and behind.isalnum() and not behind.isupper():
             return ["dot"], at + 1
+        if (not before or before.isspace()) and behind.isalpha():  # ".net"
+            return ["dot"], at + 1
         return ["."], at + 1
     if letter in MARKS:
         return [letter], at + 1
@@ -685,6 +692,9 @@ def _symbol(source: _Text, at: int) -> Found:
 def _named_words(letter: str) -> tuple[str, ...]:
     category = unicodedata.category(letter)
     name = unicodedata.name(letter, "").lower().replace("vulgar fraction ", "")
+    plain = unicodedata.normalize("NFKC", letter)
+    if category == "So" and plain.isascii() and plain.isalpha():  # "㎏"
+        return tuple(plain.upper())
     if category in _DROPPED:
         return ()
     if category[0] == "P":
