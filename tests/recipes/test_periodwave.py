@@ -85,6 +85,11 @@ def test_the_grid_gives_every_model_the_same_draws(clips):
     torch.manual_seed(1)
     assert recipe.grid_loss(vocoder, batches) == one
     assert recipe.grid_loss(registry.build("periodwave-test", seed=1), batches) != one
+    still = recipe.still_loss(vocoder, batches)
+    assert still == pytest.approx(
+        recipe.still_loss(registry.build("periodwave-test", seed=1), batches)
+    )
+    assert recipe.grid_loss(vocoder, batches) == one  # it is another's weights that were changed
 
 
 def test_ways_cost_what_they_say():
@@ -122,6 +127,7 @@ def test_what_is_nearer_is_judged_so(clips):
         {"primes": near[:3], "even numbers": far[:3], "one period": [1.0, 1.2, 0.8]},
         {name: [1.0] * 3 for name in (*recipe.PERIODS, recipe.RIVAL)},
         {"a": rows, "b": dict.fromkeys(recipe.WORDS, far)},
+        [3.0] * 3,
     )
     plan = recipe.Scale()
     verdicts = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import statistics
 import time
@@ -149,6 +150,14 @@ def grid_loss(vocoder: PeriodWave, batches: Sequence[Mapping[str, Any]]) -> floa
         found = periodwave.loss(vocoder, features, batch["waveform"], batch["lengths"], noise, t)
         losses.append(float(found["loss"]))
     return statistics.mean(losses)
+
+
+def still_loss(vocoder: PeriodWave, batches: Sequence[Mapping[str, Any]]) -> float:
+    """What `grid_loss` would be of a velocity of 0: who is not below it has learned nothing."""
+    still = copy.deepcopy(vocoder)
+    for field in still.fields:
+        nn.init.zeros_(field.final.project.weight_g)
+    return grid_loss(still, batches)
 
 
 def finetune_turbo(
@@ -315,6 +324,7 @@ class Held:
     losses: dict[str, list[float]]  # of each set of periods
     seconds: dict[str, list[float]]  # of training, the same and the rival
     sounds: dict[str, dict[str, list[float]]]  # way: {measure: values of clips and seeds}
+    still: list[float] = dataclasses.field(default_factory=list)  # loss of a velocity of 0
 
 
 def hold(plan: Scale, clips: Clips, folder: Path, progress: Callable[[str], Progress]) -> Held:
@@ -329,6 +339,7 @@ def hold(plan: Scale, clips: Clips, folder: Path, progress: Callable[[str], Prog
             held.seconds[name].append(seconds)
             kept = held_out(valid, arms[name], recipe_for(plan, seed))
             held.losses[name].append(grid_loss(arms[name], kept))
+        held.still.append(still_loss(arms["primes"], kept))
         rival, seconds = rival_of(seed, plan, clips, folder, progress)
         held.seconds[RIVAL].append(seconds)
         made = {RIVAL: (rival, None), **ways(arms["primes"], plan)}
@@ -497,7 +508,8 @@ def loss_record(
 ) -> Record:
     """Whether periods a learn the velocity better than periods b."""
     gain = paired_interval(held.losses[b], held.losses[a])
-    rows = [Figure(f"{n}, held-out loss", statistics.mean(v)) for n, v in held.losses.items()]
+    learned = {**held.losses, "no velocity at all": held.still}
+    rows = [Figure(f"{n}, held-out loss", statistics.mean(v)) for n, v in learned.items()]
     rows += [
         Figure(f"{n}, training", statistics.mean(held.seconds[n]), unit="s") for n in held.losses
     ]
