@@ -53,7 +53,12 @@ def test_scores_and_maps_of_each_view():
 
 
 def test_published_views_and_octaves_that_fit():
-    assert [len(ConstantQDiscriminator(24_000, v, 4).octaves) for v in PUBLISHED] == [9, 9, 9]
-    assert len(ConstantQDiscriminator(16_000, PUBLISHED[0], 4).octaves) == 8
+    assert [(v.hop_samples, v.bins_per_octave) for v in PUBLISHED] == [
+        (512, 24),
+        (256, 36),
+        (256, 48),
+    ]
+    assert len(ConstantQDiscriminator(24_000, View(512, 2), 4).octaves) == 9
+    assert len(ConstantQDiscriminator(16_000, View(512, 2), 4).octaves) == 8
     weights = sum(p.numel() for p in ConstantQDiscriminator(4000, SMALL, 4).octaves.parameters())
     assert weights == 3 * (2 * 2 * 27 + 2)

@@ -128,7 +128,7 @@ def test_loud_clips_are_brought_down_and_others_left():
 @torch.no_grad()
 def test_parts_of_a_long_clip_make_the_same_sound(monkeypatch):
     for made in (vocoder(), four_bands()):
-        x = features(30, clips=1)
+        x = features(20, clips=1)
         whole = made(x, torch.Generator().manual_seed(0))
         monkeypatch.setattr(model, "PART_SAMPLES", 300)
         torch.testing.assert_close(
@@ -172,7 +172,7 @@ def test_noise_is_as_loud_as_its_frame():
 
 def batch(clips: int = 2, samples: int = 2100) -> dict:
     waveform = 0.1 * torch.randn(clips, samples, generator=torch.Generator().manual_seed(5))
-    return {"waveform": waveform, "lengths": torch.tensor([samples, 1500][:clips])}
+    return {"waveform": waveform, "lengths": torch.tensor([samples, samples // 2][:clips])}
 
 
 @pytest.mark.parametrize("make", [vocoder, four_bands])
@@ -231,16 +231,19 @@ def test_turbo_learns_through_its_steps():
 
 def test_a_batch_is_learned():
     torch.manual_seed(0)
-    objective, crop = periodwave.Pretraining(PeriodWave(periodwave.test())).eval(), batch()
+    objective, crop = (
+        periodwave.Pretraining(PeriodWave(periodwave.test())).eval(),
+        batch(samples=1100),
+    )
     optimizer = torch.optim.Adam(objective.parameters(), 2e-3)
     losses = []
-    for _ in range(20):
+    for _ in range(12):
         loss = objective(crop, torch.Generator().manual_seed(0))["loss"]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    assert losses[-1] < 0.8 * losses[0]
+    assert losses[-1] < 0.9 * losses[0]
 
 
 # --- names and sizes

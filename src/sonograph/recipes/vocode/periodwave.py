@@ -154,7 +154,7 @@ def grid_loss(vocoder: PeriodWave, batches: Sequence[Mapping[str, Any]]) -> floa
 
 def still_loss(vocoder: PeriodWave, batches: Sequence[Mapping[str, Any]]) -> float:
     """What `grid_loss` would be of a velocity of 0: who is not below it has learned nothing."""
-    still = copy.deepcopy(vocoder)
+    still: Any = copy.deepcopy(vocoder)
     for field in still.fields:
         nn.init.zeros_(field.final.project.weight_g)
     return grid_loss(still, batches)

@@ -251,8 +251,8 @@ ABOUT = About(
     avoid=(
         "Speech while it is being made, or a small processor: an iSTFTNet asks its network once, "
         "this one 32 times (4 in Turbo), each of them of a similar cost.",
-        "Minutes of training: at the size of our claims (docs/claims.md) no arm learned more than to "
-        "stand still, where adversarial training of the same time was well on its way.",
+        "Minutes of training: at the size of our claims (docs/claims.md) flow matching had hardly "
+        "begun to learn, where adversarial training of the same time was well on its way.",
         "An hour of sound in one piece: every sample depends on all frames through the response "
         "norm. The velocity is made in parts, so that memory stays bounded, the condition is not.",
         "Clips of several lengths in one batch: padding changes what they become, as published.",
