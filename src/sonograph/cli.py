@@ -29,6 +29,7 @@ VERBS = {
     "evaluate": "measure a labelled model on clips it has not seen",
     "embed": "turn sounds into vectors",
     "tag": "say what is heard in a sound",
+    "vocode": "features to sound, or a sound through a vocoder and back",
     "forecast": "how much more data or more steps would bring",
     "spectrum": "how the vectors of models spread over a set: singular values and their entropy",
     "search": "find the sounds of a folder that are like a sound",

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float32
 
 from sonograph.errors import InputError
 from sonograph.writing import write_whole
+
+if TYPE_CHECKING:
+    from sonograph.audio.feature_spec import FeatureSpec
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +112,51 @@ class Embedding:
     def to_json(self) -> dict[str, Any]:
         rows = zip(self.names, self.values.tolist())
         return {"model": self.model, "vectors": [{"name": n, "values": v} for n, v in rows]}
+
+
+def features_of_file(path: str | Path, spec: FeatureSpec) -> Float32[np.ndarray, "rows t"]:
+    """Features that were saved: a .npy of (rows, frames), or a .npz of `features` and `spec`.
+
+    spec: what they have to be; a .npz that tells its own is held against it, field by field.
+    """
+    import json
+    import zipfile
+
+    from sonograph.audio.feature_spec import FeatureSpec
+
+    try:
+        with open(path, "rb") as file:
+            found = np.load(file, allow_pickle=False)
+            if isinstance(found, np.ndarray):
+                values, told = found, None
+            else:
+                values, told = found["features"], str(found["spec"])
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist") from None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        raise InputError(
+            f"{path} holds no features: a .npy, or a .npz that was saved here"
+        ) from None
+    if told is not None:
+        own = FeatureSpec.from_dict(json.loads(told))
+        own.require_equal(spec, str(path), "the vocoder")
+    if values.ndim == 3 and values.shape[0] == 1:
+        values = values[0]
+    if values.ndim != 2 or values.shape[0] != spec.rows or values.dtype.kind != "f":
+        raise InputError(
+            f"{path} holds {values.dtype} of shape {values.shape}: give ({spec.rows}, frames)"
+        )
+    return values.astype(np.float32)
+
+
+def save_features(path: str | Path, values: np.ndarray, spec: FeatureSpec) -> Path:
+    """Write features (rows, frames) with their recipe as a .npz, whole or not at all."""
+    import io
+    import json
+
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, features=values, spec=np.array(json.dumps(spec.to_dict())))
+    return write_whole(path, buffer.getvalue())
 
 
 @dataclass(frozen=True)

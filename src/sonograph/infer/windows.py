@@ -45,7 +45,7 @@ def window_batches(
     # of centred frames a window reaches only to the middle of its last one
     hop = min(size, hop_frames * spec.hop_samples)
     least = spec.samples(1)
-    pieces = _without_crumbs(windows(_blocks(sound, spec.rate_hz), size, hop), spec.rate_hz)
+    pieces = _without_crumbs(windows(blocks_of(sound, spec.rate_hz), size, hop), spec.rate_hz)
     while group := list(islice(pieces, batch)):
         width = max(least, max(piece.valid for piece in group))
         waveform = np.zeros((len(group), width), np.float32)
@@ -56,7 +56,7 @@ def window_batches(
         yield WindowBatch(torch.from_numpy(waveform), lengths, starts)
 
 
-def _blocks(sound: Sound, rate_hz: int) -> Iterator[np.ndarray]:
+def blocks_of(sound: Sound, rate_hz: int) -> Iterator[np.ndarray]:
     if isinstance(sound, Audio):
         if not np.isfinite(sound.samples).all():
             raise InputError("the samples hold NaN or infinite values")

@@ -8,7 +8,7 @@ the old names and is folded into plain weights for use.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -71,7 +71,10 @@ def weight_norm(layer: Conv) -> WeightNorm:
     return WeightNorm(layer)
 
 
-def fold(model: nn.Module) -> nn.Module:
+Model = TypeVar("Model", bound=nn.Module)
+
+
+def fold(model: Model) -> Model:
     """Replace every weight-normalised layer by its plain one, in place: the same sound, faster."""
     for part in list(model.modules()):
         for name, child in list(part.named_children()):

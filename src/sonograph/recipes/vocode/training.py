@@ -8,7 +8,7 @@ without it (`regression=None`) is HiFi-GAN's.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +137,3 @@ def card_of(name: str, clips: Clips, plan: Plan, held_out: Mapping[str, float]) 
         "recipe": plan.to_dict(),
         "licence": "Apache-2.0 for the weights; the licences of the data are listed with it",
     }
-
-
-Measure = Callable[[nn.Module], dict[str, float]]

@@ -228,15 +228,33 @@ class Pretraining(nn.Module):
 
 def is_published(state: Mapping[str, Tensor]) -> bool:
     """A generator of jik876/hifi-gan, of its re-implementations, or of iSTFTNet's."""
-    needed = {"conv_pre.weight_v", "ups.0.weight_v", "conv_post.weight_v"}
-    ours = from_published(state)
-    return needed <= ours.keys() and any(name.startswith("resblocks.0.") for name in ours)
+    cut = {name.removeprefix("module.").removeprefix("generator.") for name in state}
+    parts = ("conv_pre.", "resblocks.0.convs", "conv_post.")
+    return all(any(name.startswith(part) for name in cut) for part in parts) and any(
+        name.startswith(("ups.0.", "upsampler.0.")) for name in cut
+    )
 
 
 def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Their names are ours, but for newer names of weight norm and what lies before the names."""
-    cut = {name.removeprefix("generator.").removeprefix("module."): v for name, v in state.items()}
-    return old_names(cut)
+    """Their names are ours, but for newer names of weight norm and what lies before the names.
+
+    Files without weight norm, and those of the Hugging Face class (`upsampler`, with a mean and a
+    scale of the features), are read too. Raises InputError where that mean is not 0 or the scale
+    not 1: such a generator takes other features.
+    """
+    ours: dict[str, Tensor] = {}
+    for name, value in old_names(state).items():
+        name = name.removeprefix("module.").removeprefix("generator.")
+        name = name.replace("upsampler.", "ups.")
+        if name in ("mean", "scale"):
+            if not bool((value == (1 if name == "scale" else 0)).all()):
+                raise InputError(f"this generator normalises its features first ({name} is set)")
+        elif name.endswith(".weight") and value.ndim == 3:
+            ours[name + "_g"] = torch.linalg.vector_norm(value, dim=(1, 2), keepdim=True)
+            ours[name + "_v"] = value
+        else:
+            ours[name] = value
+    return ours
 
 
 def config_from_published(state: Mapping[str, Tensor]) -> Config:
@@ -269,6 +287,13 @@ def config_from_published(state: Mapping[str, Tensor]) -> Config:
     )
 
 
+def load_published(state: Mapping[str, Tensor]) -> Generator:
+    """The generator of a published file."""
+    model = build(config_from_published(state))
+    model.load_state_dict(from_published(state))
+    return model
+
+
 # --- presets -------------------------------------------------------------------------------------
 
 V3 = Config(
@@ -281,7 +306,7 @@ V3 = Config(
 )
 
 
-def _inverse(base: Config, rates: tuple[int, ...], kernels: tuple[int, ...]) -> Config:
+def inverse(base: Config, rates: tuple[int, ...], kernels: tuple[int, ...]) -> Config:
     """The base with the stages that are kept; 4 hops an FFT."""
     hop = base.features.hop_samples // math.prod(rates)
     return base.override(rates=rates, kernels=kernels, fft_samples=4 * hop)
@@ -304,47 +329,47 @@ def hifigan_v3() -> Config:
 
 @register("istftnet-v1-c8c8c2i", system="istftnet", parameters=13_801_940)
 def v1_c8c8c2i() -> Config:
-    return _inverse(hifigan_v1(), (8, 8, 2), (16, 16, 4))
+    return inverse(hifigan_v1(), (8, 8, 2), (16, 16, 4))
 
 
 @register("istftnet-v1-c8c8i", system="istftnet", parameters=13_262_244, note="the paper's choice")
 def v1_c8c8i() -> Config:
-    return _inverse(hifigan_v1(), (8, 8), (16, 16))
+    return inverse(hifigan_v1(), (8, 8), (16, 16))
 
 
 @register("istftnet-v1-c8i", system="istftnet", parameters=10_885_636)
 def v1_c8i() -> Config:
-    return _inverse(hifigan_v1(), (8,), (16,))
+    return inverse(hifigan_v1(), (8,), (16,))
 
 
 @register("istftnet-v1-c8c1i", system="istftnet", note="two residual stages, one upsamples")
 def v1_c8c1i() -> Config:
-    return _inverse(hifigan_v1(), (8, 1), (16, 3))
+    return inverse(hifigan_v1(), (8, 1), (16, 3))
 
 
 @register("istftnet-v2-c8c8c2i", system="istftnet")
 def v2_c8c8c2i() -> Config:
-    return _inverse(hifigan_v2(), (8, 8, 2), (16, 16, 4))
+    return inverse(hifigan_v2(), (8, 8, 2), (16, 16, 4))
 
 
 @register("istftnet-v2-c8c8i", system="istftnet", parameters=888_708)
 def v2_c8c8i() -> Config:
-    return _inverse(hifigan_v2(), (8, 8), (16, 16))
+    return inverse(hifigan_v2(), (8, 8), (16, 16))
 
 
 @register("istftnet-v2-c8i", system="istftnet")
 def v2_c8i() -> Config:
-    return _inverse(hifigan_v2(), (8,), (16,))
+    return inverse(hifigan_v2(), (8,), (16,))
 
 
 @register("istftnet-v3-c8c8i", system="istftnet")
 def v3_c8c8i() -> Config:
-    return _inverse(V3, (8, 8), (16, 16))
+    return inverse(V3, (8, 8), (16, 16))
 
 
 @register("istftnet-v3-c8i", system="istftnet")
 def v3_c8i() -> Config:
-    return _inverse(V3, (8,), (16,))
+    return inverse(V3, (8,), (16,))
 
 
 SMALL_CRITICS = Critics(
@@ -358,7 +383,7 @@ SMALL_CRITICS = Critics(
 @register("istftnet-voice", system="istftnet", note="16 kHz, small critics: for two cores")
 def voice() -> Config:
     small = Config(features=voice_spec(), channels=64, critics=SMALL_CRITICS)
-    return _inverse(small, (8, 8), (16, 16))
+    return inverse(small, (8, 8), (16, 16))
 
 
 @register("istftnet-test", system="istftnet")
@@ -370,4 +395,45 @@ def test() -> Config:
         dilations=((1, 3), (1, 3)),
         critics=Critics(periods=(2, 3), scales=2, resolutions=((256, 64, 256),), width=0.03),
     )
-    return _inverse(tiny, (8, 8), (16, 16))
+    return inverse(tiny, (8, 8), (16, 16))
+
+
+# --- for its page --------------------------------------------------------------------------------
+
+ABOUT = About(
+    summary="A mel vocoder whose last stages are an inverse STFT; HiFi-GAN is its baseline.",
+    use=(
+        "Speech out of the mels of any acoustic model here, on a processor: one pass, no loop.",
+        "HiFi-GAN weights that are published: their generators load by themselves.",
+        "Training on a small corpus: the generator is small and the discriminators can be.",
+    ),
+    avoid=(
+        "Music or many voices at full band: the published sizes were tuned on one reader.",
+        "More than the first two upsampling stages replaced (C8I): audibly worse, as published.",
+    ),
+    paper="T. Kaneko, K. Tanaka, H. Kameoka, S. Seki, ICASSP 2022; trunk: J. Kong, J. Kim, J. Bae, "
+    "NeurIPS 2020",
+    figures=(
+        "HiFi-GAN V1: MOS 4.22, 1.34 times real time on a CPU, 143.6 on a GPU, 13.94 M",
+        "V1-C8C8I: MOS 4.26, 2.33 times real time on a CPU, 245.7 on a GPU, 13.26 M",
+        "V1-C8I: MOS 3.32, 7.57 times real time; V3-C8C8I: 3.41 where V3 has 3.78",
+    ),
+    code_licence="MIT (HiFi-GAN); Apache-2.0 (iSTFTNet re-implemented; none by its authors)",
+    weights_licence="MIT (HiFi-GAN); no weights of iSTFTNet are published",
+    deviations=(
+        "The phase is sin(.) in radians, in [-1, 1], as in the public re-implementation; the paper "
+        "does not say. `phase_scale` widens it.",
+        "C8C1I's second transposed convolution has 3 taps: the paper gives none.",
+        "Samples beyond full scale are cut where sound is written: exp(.) has no bound.",
+        "Training may begin with distances of spectra alone (`recipes/vocode/training.py`), which "
+        "is not in the paper; the plan says so.",
+        "AdamW and betas (0.8, 0.99) as in HiFi-GAN's code; the paper says Adam and (0.5, 0.9).",
+    ),
+    faults=(
+        "Official code multiplies the output by 32768 without a guard: loud passages wrap around.",
+        "The re-implementation offers C8C8I only, and 80 bands are written into its trunk.",
+    ),
+    verbs=("vocode", "train"),
+    golden=("HiFi-GAN generator", "HiFi-GAN MPD", "HiFi-GAN MSD", "iSTFTNet generator"),
+    checks=("tests/parity/test_hifigan_transformers.py",),
+)
