@@ -1,0 +1,1 @@
+"""Recipes of the text front-end: its dictionary and its letter-to-sound model."""

@@ -1,0 +1,548 @@
+"""FastSpeech and FastSpeech 2: the model, in all its published forms."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any, Literal, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+
+from sonograph import config as base
+from sonograph.audio.feature_spec import FeatureSpec
+from sonograph.audio.recipes_of_speech import tacotron2_spec
+from sonograph.errors import InputError
+from sonograph.nn.acoustic import Acoustic, Controls, Spoken, Text
+from sonograph.nn.fft_block import PostNormFFT, PreNormFFT, masked
+from sonograph.nn.length_regulator import lengthen, paced
+from sonograph.nn.postnet import CBHG, Postnet
+from sonograph.nn.sinusoids import sinusoids
+from sonograph.nn.variance import Predictor
+
+MEL_PITCH = (300, 256, 50.0, 900.0)  # NATSpeech: rows of its table, bins used, from and to Hz
+
+
+@dataclasses.dataclass(frozen=True)
+class Stack(base.Config):
+    """One of the two halves, over tokens or over frames.
+
+    "post-norm": the paper's FFT blocks. NATSpeech's: "pre-norm" FFT blocks, "relative" attention
+    (VITS's text encoder), "convolutions" in residual blocks of two.
+    """
+
+    kind: Literal["post-norm", "pre-norm", "relative", "convolutions"] = "post-norm"
+    depth: int = 6
+    hidden: int = 1536
+    kernels: tuple[int, int] = (3, 3)  # convolutions: of the blocks and of the last one
+    num_heads: int = 2
+    dropout: float = 0.1
+    first_position: int = 0  # of the sinusoids: xcmyz counts from 1
+    prenet: bool = True  # relative: three convolutions before
+    pre_norm: bool = True  # relative: normalise before each part, and at the end
+    dilations: tuple[int, ...] = ()  # convolutions: of each block; () is 1 for all
+
+
+@dataclasses.dataclass(frozen=True)
+class Variance(base.Config):
+    """A quantity that is predicted, cut into bins and embedded (FastSpeech 2, section 2.3).
+
+    Values are normalised: (value - mean) / deviation, in Hz or of the spectrum's norm.
+    """
+
+    level: Literal["none", "tokens", "frames"] = "none"
+    bins: int = 256
+    low: float = -3.0  # of the bins, normalised
+    high: float = 8.0
+    spacing: Literal["linear", "log"] = "linear"
+    mean: float = 0.0
+    deviation: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Alignment(base.Config):
+    """Where durations come from while it learns.
+
+    "given": with the batch (a teacher's, or labels). "learned": an aligner that learns along
+    (nn/aligner.py); attention is soft before update `hard_from`, the binarisation loss joins at
+    `binarise_from`: 6,000 and 18,000 in RAD-TTS, sooner in short runs.
+    """
+
+    source: Literal["given", "learned"] = "given"
+    hard_from: int = 6000
+    binarise_from: int = 18000
+    forward_sum: float = 0.1  # weights of the two losses
+    binarisation: float = 1.0
+    prior: float = 1.0  # scaling of the beta-binomial prior
+    temperature: float = 0.0005
+
+
+@dataclasses.dataclass(frozen=True)
+class Losses(base.Config):
+    """What is summed up. duration: of log(1 + frames), or of frames (xcmyz)."""
+
+    mel: Literal["mse", "l1", "l1 and ssim"] = "mse"
+    duration: Literal["log mse", "l1"] = "log mse"
+    token_duration: float = 1.0
+    word_duration: float = 0.0
+    sentence_duration: float = 0.0
+    pitch: float = 1.0
+    voicing: float = 1.0
+    energy: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(base.Config):
+    """The defaults are the paper's: FastSpeech, figure 1 and section 4.2."""
+
+    features: FeatureSpec = tacotron2_spec()
+    alphabet: str = "letters"
+    tokens: int = 51
+    speakers: int = 0  # 0: one voice, without a table
+    width: int = 384
+    embedding_scale: Literal["none", "root of width"] = "none"
+    decoding: Literal["parallel", "autoregressive"] = "parallel"
+    encoder: Stack = Stack()
+    decoder: Stack = Stack()
+    predictor_width: int = 384
+    predictor_layers: int = 2
+    predictor_kernel: int = 3
+    predictor_dropout: float = 0.1
+    predictor_gradient: float = 1.0  # share of it that reaches the encoder
+    durations: Literal["log", "relu", "softplus"] = "log"
+    pitch: Variance = Variance()
+    pitch_code: Literal["bins", "mel"] = "bins"  # "mel": NATSpeech's, with voicing
+    energy: Variance = Variance()
+    postnet: Literal["none", "tacotron2", "cbhg"] = "none"
+    alignment: Alignment = Alignment()
+    losses: Losses = Losses()
+    # "published": the official code's convolutions look past a text's end, post-nets see unmasked
+    # frames, pitch and energy are multiplied as normalised values, both by the pitch factor
+    compat: Literal["none", "published"] = "none"
+
+    def __post_init__(self) -> None:
+        if self.width % self.encoder.num_heads or self.width % self.decoder.num_heads:
+            raise InputError(f"width {self.width} is not a multiple of the number of heads")
+        if self.tokens < 2:
+            raise InputError(f"{self.tokens} tokens: padding and one more are needed")
+        if "frames" == self.energy.level and self.pitch.level == "tokens":
+            raise InputError("energy by frames needs pitch by frames too, or none")
+
+
+class Said(NamedTuple):
+    """What one pass computes. mel is what the decoder says, refined what the post-net makes of it.
+
+    predicted: of each token, in the domain of `Config.durations`. pitch, energy: normalised, of
+    tokens or frames; voicing: logits that a frame is unvoiced, where they are predicted.
+    """
+
+    encoded: Float[Tensor, "b n d"]
+    decoder_input: Float[Tensor, "b t d"]
+    decoded: Float[Tensor, "b t d"]
+    mel: Float[Tensor, "b t rows"]
+    refined: Float[Tensor, "b t rows"]
+    lengths: Int64[Tensor, "b"]
+    durations: Int64[Tensor, "b n"]
+    predicted: Float[Tensor, "b n"]
+    pitch: Tensor | None
+    voicing: Tensor | None
+    energy: Tensor | None
+
+
+class FastSpeech(Acoustic):
+    """Tokens to features in one pass: encode, predict durations, repeat, decode.
+
+    >>> from sonograph.systems.speak.fastspeech import test
+    >>> model = FastSpeech(test()).eval()
+    >>> ids = torch.tensor([[3, 1, 4]])
+    >>> spoken = model.speak(Text(ids, torch.tensor([3]), torch.zeros_like(ids)))
+    >>> spoken.features.shape[2] == int(spoken.durations.sum())
+    True
+    """
+
+    def __init__(self, config: Config):
+        super().__init__()
+        self.config, self.spec, self.alphabet = config, config.features, config.alphabet
+        width, compat = config.width, config.compat
+        self.embed = nn.Embedding(config.tokens, width)
+        self.scale = math.sqrt(width) if config.embedding_scale == "root of width" else 1.0
+        if self.scale != 1.0:
+            nn.init.normal_(self.embed.weight, std=width**-0.5)
+        self.encoder = stack(config.encoder, width, "tokens", compat)
+        self.decoder = stack(config.decoder, width, "frames", compat)
+        self.project = nn.Linear(width, config.features.rows)
+        self.duration = self._predictor(
+            output={"log": "linear"}.get(config.durations, config.durations),
+            order="norm first" if config.durations == "relu" else "activation first",
+        )
+        self.pitch: nn.Module | None = None
+        if config.pitch.level != "none":
+            if config.pitch_code == "mel":
+                self.pitch = MelPitch(width, config.predictor_width, compat)
+            else:
+                self.pitch = Binned(config.pitch, self._predictor(), width, compat)
+        self.energy: Binned | None = None
+        if config.energy.level != "none":
+            self.energy = Binned(config.energy, self._predictor(), width, compat)
+        self.speaker = nn.Embedding(config.speakers, width) if config.speakers else None
+        self.postnet: nn.Module | None = None
+        if config.postnet == "tacotron2":
+            self.postnet = Postnet(config.features.rows)
+        elif config.postnet == "cbhg":
+            self.postnet = CBHG(config.features.rows)
+
+    def _predictor(self, output: str = "linear", order: str = "activation first") -> Predictor:
+        config = self.config
+        return Predictor(
+            config.width,
+            config.predictor_width,
+            config.predictor_layers,
+            config.predictor_kernel,
+            config.predictor_dropout,
+            order=order,  # type: ignore[arg-type]
+            output=output,  # type: ignore[arg-type]
+            compat=config.compat,
+        )
+
+    def encode(
+        self, text: Text, speaker: Int64[Tensor, "b"] | None = None
+    ) -> Float[Tensor, "b n d"]:
+        x = self.encoder(self.scale * self.embed(text.ids), mask_of(text.lengths, text.ids.shape[1]))
+        if self.speaker is None:
+            return x
+        if speaker is None:
+            raise InputError(f"this model has {self.config.speakers} speakers: say which")
+        return x + self.speaker(speaker)[:, None]
+
+    def forward(
+        self,
+        text: Text,
+        durations: Int64[Tensor, "b n"] | None = None,
+        pitch: Tensor | None = None,
+        energy: Tensor | None = None,
+        controls: Controls = Controls(),  # noqa: B008
+        speaker: Int64[Tensor, "b"] | None = None,
+        encoded: Float[Tensor, "b n d"] | None = None,
+        attention: Float[Tensor, "b t n"] | None = None,
+    ) -> Said:
+        """What is given (normalised pitch and energy, durations) is taken, the rest predicted.
+
+        encoded: what `encode` answered, if it was asked already. attention: soft weights of the
+        frames over the tokens, in place of repeating them by `durations`.
+        """
+        x = encoded = self.encode(text, speaker) if encoded is None else encoded
+        tokens = mask_of(text.lengths, text.ids.shape[1])
+        predicted = self.duration(self._damped(x), tokens)[..., 0]
+        if durations is None:
+            durations = self.frames_of(predicted, text, controls.pace)
+        lengths = durations.sum(1)
+        frames = int(lengths.max()) if attention is None else attention.shape[1]
+        inside = mask_of(lengths, frames)
+        said: dict[str, Tensor] = {}
+        if self.config.pitch.level == "tokens":
+            x = x + self._vary(said, "pitch", x, tokens, pitch, controls.pitch)
+        if self.config.energy.level == "tokens":
+            loudness = controls.pitch if self.config.compat == "published" else controls.energy
+            x = x + self._vary(said, "energy", x, tokens, energy, loudness)
+        y = lengthen(x, durations, frames) if attention is None else attention @ x
+        for name, given, factor in (
+            ("pitch", pitch, controls.pitch),
+            ("energy", energy, controls.energy),
+        ):
+            if getattr(self.config, name).level == "frames":
+                if factor is not None:
+                    factor = lengthen(factor[..., None], durations, frames)[..., 0]
+                y = y + self._vary(said, name, masked(y, inside), inside, given, factor)
+        y = masked(y, inside)
+        decoded = self.decoder(y, inside)
+        mel = self.project(decoded)
+        if self.config.compat == "none" or self.config.encoder.kind != "post-norm":
+            mel = masked(mel, inside)
+        refined = mel
+        if self.postnet is not None:
+            refined = mel + self.postnet(mel)
+            if self.config.compat == "none":
+                refined = masked(refined, inside)
+        return Said(
+            encoded,
+            y,
+            decoded,
+            mel,
+            refined,
+            lengths,
+            durations,
+            predicted,
+            said.get("pitch"),
+            said.get("voicing"),
+            said.get("energy"),
+        )
+
+    def _damped(self, x: Tensor) -> Tensor:
+        """The same values; of the gradient only a share goes through."""
+        share = self.config.predictor_gradient
+        return x if share == 1 else x.detach() + share * (x - x.detach())
+
+    def _vary(
+        self,
+        said: dict[str, Tensor],
+        name: str,
+        x: Tensor,
+        mask: Tensor | None,
+        given: Tensor | None,
+        factor: Tensor | None,
+    ) -> Tensor:
+        """Predict a quantity, note it, and embed what is given or else what was predicted."""
+        module: Any = getattr(self, name)
+        prediction, embedding = module(self._damped(x), mask, given, factor)
+        if prediction.ndim == 3:
+            said["voicing"], prediction = prediction[..., 1], prediction[..., 0]
+        said[name] = prediction
+        return embedding
+
+    def frames_of(
+        self, predicted: Float[Tensor, "b n"], text: Text, pace: Float[Tensor, "b n"] | None = None
+    ) -> Int64[Tensor, "b n"]:
+        """Whole frames of each token, at least one a text; 0 for padding."""
+        predicted = predicted.detach()
+        if self.config.durations == "log":
+            whole = (predicted.exp() - 1).round().clamp(min=0)
+        else:
+            whole = predicted.round()
+        if self.config.compat == "published" and pace is not None:  # they cut what pace leaves over
+            if self.config.durations == "log":
+                frames = (whole.double() / pace.double()).floor().long()
+            elif self.config.durations == "relu":
+                frames = ((predicted.double() + 0.5) / pace.double()).floor().long()
+            else:
+                frames = (predicted.double() / pace.double()).round().long()
+        else:
+            frames = paced(whole.long(), pace)
+        frames = frames * text.mask
+        silent = frames.sum(1) == 0
+        frames[:, 0] += silent.long()
+        return frames
+
+    @torch.no_grad()
+    def speak(
+        self,
+        text: Text,
+        controls: Controls = Controls(),  # noqa: B008
+        generator: torch.Generator | None = None,
+        speaker: Int64[Tensor, "b"] | None = None,
+    ) -> Spoken:
+        """Features of each text; the same text says the same every time. See `Acoustic.speak`."""
+        require_text(text, self.config.tokens)
+        said = self(text, controls=controls, speaker=speaker)
+        return Spoken(said.refined.transpose(1, 2), said.lengths, said.durations)
+
+    def describe(self) -> dict[str, Any]:
+        """What `weights.build` needs to make this model again."""
+        return {"kind": "acoustic", "system": "fastspeech", "config": self.config.to_dict()}
+
+
+def mask_of(lengths: Int64[Tensor, "b"], size: int) -> Bool[Tensor, "b size"] | None:
+    """True where there is something; None where that is everywhere, which is faster."""
+    if len(lengths) == 1 or bool((lengths == size).all()):
+        return None
+    return torch.arange(size, device=lengths.device) < lengths[:, None]
+
+
+def require_text(text: Text, tokens: int) -> None:
+    """Raise InputError for an empty text or a token that the model does not know."""
+    if text.ids.shape[1] == 0 or bool((text.lengths < 1).any()):
+        raise InputError("a text without tokens cannot be spoken: give at least one word")
+    if int(text.ids.max()) >= tokens or int(text.ids.min()) < 0:
+        raise InputError(
+            f"token {int(text.ids.max())} is not one of the model's {tokens}: "
+            "encode the text with the model's own alphabet"
+        )
+
+
+# --- what is predicted beside durations ----------------------------------------------------------
+
+
+class Binned(nn.Module):
+    """A predictor, bins, and a table: FastSpeech 2's pitch and energy."""
+
+    bins: Tensor
+
+    def __init__(self, config: Variance, predictor: Predictor, width: int, compat: str):
+        super().__init__()
+        self.config, self.compat, self.predictor = config, compat, predictor
+        low, high = config.low, config.high
+        if config.spacing == "log":
+            edges = torch.linspace(math.log(low), math.log(high), config.bins - 1).exp()
+        else:
+            edges = torch.linspace(low, high, config.bins - 1)
+        self.register_buffer("bins", edges)
+        self.embed = nn.Embedding(config.bins, width)
+
+    def forward(
+        self, x: Tensor, mask: Tensor | None, given: Tensor | None, factor: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        prediction = self.predictor(x, mask)[..., 0]
+        if given is not None:
+            return prediction, self.embed(torch.bucketize(given, self.bins))
+        if factor is not None:
+            prediction = self.scaled(prediction, factor.to(prediction.dtype))
+        return prediction, self.embed(torch.bucketize(prediction, self.bins))
+
+    def scaled(self, value: Tensor, factor: Tensor) -> Tensor:
+        """A normalised value whose own unit is multiplied."""
+        if self.compat == "published":
+            return value * factor
+        mean, deviation = self.config.mean, self.config.deviation
+        return ((value * deviation + mean) * factor - mean) / deviation
+
+    def normalised(self, values: Tensor) -> Tensor:
+        return (values - self.config.mean) / self.config.deviation
+
+
+class MelPitch(nn.Module):
+    """NATSpeech's pitch of frames: log2 of F0 and voicing, on 256 bins that are equal in mel."""
+
+    def __init__(self, width: int, hidden: int, compat: str):
+        super().__init__()
+        self.embed = nn.Embedding(MEL_PITCH[0], width, padding_idx=0)
+        self.predictor = Predictor(
+            width, hidden, layers=5, kernel=5, dropout=0.1, outputs=2, compat=compat  # type: ignore[arg-type]
+        )
+
+    def forward(
+        self, x: Tensor, mask: Tensor | None, given: Tensor | None, factor: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """given (b, t, 2): log2 F0, and 1 where unvoiced."""
+        prediction = self.predictor(x, mask)
+        f0, unvoiced = (prediction if given is None else given.to(x.dtype)).unbind(2)
+        hz = 2**f0
+        if factor is not None and given is None:
+            hz = hz * factor.to(hz.dtype)
+        hz = hz.clamp(*MEL_PITCH[2:]).masked_fill(unvoiced > 0, 0.0)
+        if mask is not None:
+            hz = hz.masked_fill(~mask, 0.0)
+        return prediction, self.embed(self.coarse(hz))
+
+    @staticmethod
+    def coarse(hz: Tensor) -> Tensor:
+        """The bin of each frame; 1 where there is no voice."""
+        _, bins, low, high = MEL_PITCH
+        bottom, top = (1127 * math.log(1 + edge / 700) for edge in (low, high))
+        mel = 1127 * (1 + hz / 700).log()
+        scaled = torch.where(mel > 0, (mel - bottom) * (bins - 2) / (top - bottom) + 1, mel)
+        return (scaled.clamp(1, bins - 1) + 0.5).long()
+
+
+# --- the two halves ------------------------------------------------------------------------------
+
+
+def stack(config: Stack, width: int, over: Literal["tokens", "frames"], compat: str) -> nn.Module:
+    """The layers of one half: (x (b, n, width), mask) -> the same."""
+    if config.kind == "post-norm":
+        return PostNormStack(config, width)
+    if config.kind == "pre-norm":
+        return PreNormStack(config, width, over, compat)
+    if config.kind == "convolutions":
+        return ConvolutionStack(config, width)
+    return RelativeStack(config, width, compat)
+
+
+def positions(count: int, width: int, like: Tensor, first: int = 0) -> Float[Tensor, "n d"]:
+    """Sinusoids of places `first`, `first` + 1, ..."""
+    table = torch.from_numpy(sinusoids(first + count, width)[first:])
+    return table.to(like.device, like.dtype)
+
+
+class PostNormStack(nn.Module):
+    """Positions and FFT blocks of the paper."""
+
+    def __init__(self, config: Stack, width: int):
+        super().__init__()
+        self.first = config.first_position
+        self.blocks = nn.ModuleList(
+            PostNormFFT(width, config.num_heads, config.hidden, config.kernels, config.dropout)
+            for _ in range(config.depth)
+        )
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        x = x + positions(x.shape[1], x.shape[2], x, self.first)
+        for block in self.blocks:
+            x = block(x, mask)
+        return x
+
+
+class PreNormStack(nn.Module):
+    """NATSpeech's FFT blocks; over frames with positions under a learned factor, over tokens
+    without any.
+    """
+
+    def __init__(self, config: Stack, width: int, over: str, compat: str):
+        super().__init__()
+        self.alpha = nn.Parameter(torch.ones(1)) if over == "frames" else None
+        self.blocks = nn.ModuleList(
+            PreNormFFT(
+                width,
+                config.num_heads,
+                config.kernels[0],
+                config.dropout,
+                compat=compat,  # type: ignore[arg-type]
+            )
+            for _ in range(config.depth)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        if self.alpha is not None:
+            places = torch.arange(1, x.shape[1] + 1, device=x.device, dtype=x.dtype)
+            half = x.shape[2] // 2  # sines, then cosines, as in tensor2tensor
+            step = torch.arange(half, device=x.device, dtype=x.dtype) / (half - 1)
+            angle = places[:, None] * torch.exp(-math.log(10000) * step)
+            x = self.dropout(x + self.alpha * torch.cat([angle.sin(), angle.cos()], dim=1))
+        x = masked(x, mask)
+        for block in self.blocks:
+            x = block(x, mask)
+        return masked(self.norm(x), mask)
+
+
+class ConvolutionStack(nn.Module):
+    """NATSpeech's residual convolutions: norm, convolution, GELU, pointwise; two a block."""
+
+    def __init__(self, config: Stack, width: int):
+        super().__init__()
+        self.kernel = config.kernels[0]
+        dilations = config.dilations or (1,) * config.depth
+        self.norms = nn.ModuleList()
+        self.expand, self.contract = nn.ModuleList(), nn.ModuleList()
+        for dilation in [d for d in dilations for _ in range(2)]:
+            reach = dilation * (self.kernel - 1) // 2
+            self.norms.append(nn.LayerNorm(width))
+            self.expand.append(
+                nn.Conv1d(width, 2 * width, self.kernel, padding=reach, dilation=dilation)
+            )
+            self.contract.append(nn.Conv1d(2 * width, width, 1))
+        self.norm = nn.LayerNorm(width)
+        self.last = nn.Conv1d(width, width, config.kernels[1], padding=config.kernels[1] // 2)
+        self.dropout = nn.Dropout(config.dropout)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv1d):
+                nn.init.xavier_uniform_(layer.weight)
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        for norm, expand, contract in zip(self.norms, self.expand, self.contract):
+            inner = masked(norm(x), mask).transpose(1, 2)
+            hidden = nn.functional.gelu(expand(inner) * self.kernel**-0.5)
+            x = masked(x + self.dropout(contract(hidden).transpose(1, 2)), mask)
+        x = masked(self.norm(x), mask)
+        return masked(self.last(x.transpose(1, 2)).transpose(1, 2), mask)
+
+
+class RelativeStack(nn.Module):
+    """VITS's text encoder as NATSpeech has it: attention with relative positions."""
+
+    def __init__(self, config: Stack, width: int, compat: str):
+        super().__init__()
+        raise NotImplementedError
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        raise NotImplementedError

@@ -1,0 +1,249 @@
+"""What FastSpeech and FastSpeech 2 learn from: losses, and durations from their own aligner."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+
+from sonograph.errors import InputError
+from sonograph.losses.ssim import ssim_loss
+from sonograph.nn.acoustic import SpeechBatch, Text
+from sonograph.nn.aligner import (
+    Aligned,
+    Aligner,
+    beta_binomial_prior,
+    binarisation_loss,
+    forward_sum_loss,
+)
+from sonograph.nn.length_regulator import average
+from sonograph.nn.monotonic import Durations, to_hard
+from sonograph.systems.speak.fastspeech.model import Binned, FastSpeech, Losses, Said
+from sonograph.systems.speak.fastspeech.teacher import TransformerTTS, teacher_losses
+
+
+class Pretraining(nn.Module):
+    """The objective around a model: of FastSpeech, with an aligner where its config asks for one,
+    or of the autoregressive teacher.
+
+    forward(batch, generator) -> {"loss": ..., its parts}. The losses are sums of means over valid
+    frames and tokens. `updates` counts the training batches seen: the aligner's schedule.
+    """
+
+    updates: Tensor
+
+    def __init__(self, acoustic: FastSpeech | TransformerTTS):
+        super().__init__()
+        self.acoustic, self.config, self.spec = acoustic, acoustic.config, acoustic.spec
+        self.aligner: Aligner | None = None
+        plan = self.config.alignment
+        if plan.source == "learned" and isinstance(acoustic, FastSpeech):
+            self.aligner = Aligner(
+                self.config.width, self.spec.rows, 80, temperature=plan.temperature
+            )
+        self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
+
+    def forward(
+        self, batch: SpeechBatch, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        step = int(self.updates)
+        if self.training:
+            self.updates += 1
+        if isinstance(self.acoustic, TransformerTTS):
+            return teacher_losses(self.acoustic, batch, generator)
+        model, plan = self.acoustic, self.config.alignment
+        durations, attention = batch.durations, None
+        parts: dict[str, Tensor] = {}
+        weights: dict[str, float] = {}
+        if self.aligner is not None:
+            aligned = self.aligned(batch)
+            durations = self.aligner.align(aligned, batch.text.lengths, batch.lengths).frames
+            parts["forward_sum"] = forward_sum_loss(
+                aligned.scores, batch.text.lengths, batch.lengths
+            )
+            weights["forward_sum"] = plan.forward_sum
+            if step >= plan.binarise_from:
+                hard = to_hard(durations, batch.features.shape[2])
+                parts["binarisation"] = binarisation_loss(hard, aligned.soft)
+                weights["binarisation"] = plan.binarisation
+            if step < plan.hard_from:
+                attention = aligned.soft
+        if durations is None:
+            raise InputError(
+                'the batch has no durations: give them, or set alignment.source to "learned"'
+            )
+        given = targets(model, batch, durations)
+        said = model(
+            batch.text, durations, given.get("pitch"), given.get("energy"), attention=attention
+        )
+        found, factors = losses(model, said, batch, given)
+        parts, weights = parts | found, weights | factors
+        total = sum((weights[name] * value for name, value in parts.items()), torch.zeros(()))
+        return {"loss": total} | parts
+
+    def aligned(self, batch: SpeechBatch) -> Aligned:
+        """Every frame against every token, under the prior. Tokens are taken as they are embedded:
+        what the encoder makes of them knows of its neighbours, and aligns worse.
+        """
+        assert self.aligner is not None
+        assert isinstance(self.acoustic, FastSpeech)
+        text, size = batch.text, (batch.features.shape[2], batch.text.ids.shape[1])
+        prior = beta_binomial_prior(
+            batch.lengths, text.lengths, self.config.alignment.prior, size
+        )
+        embedded = (self.acoustic.scale * self.acoustic.embed(text.ids)).transpose(1, 2)
+        return self.aligner(embedded, batch.features, text.lengths, batch.lengths, prior)
+
+    @torch.no_grad()
+    def durations_of(self, batch: SpeechBatch) -> Durations:
+        """What the aligner says of recordings: durations, and how well text and sound agree."""
+        if self.aligner is None:
+            raise InputError('this objective has no aligner: alignment.source is "given"')
+        aligned = self.aligned(batch)
+        found = self.aligner.align(aligned, batch.text.lengths, batch.lengths)
+        return found
+
+    def describe(self) -> dict[str, Any]:
+        """What `weights.build` needs to make this objective again."""
+        return {"kind": "pretraining", "encoder": self.acoustic.describe()}
+
+
+def targets(
+    model: FastSpeech, batch: SpeechBatch, durations: Int64[Tensor, "b n"]
+) -> dict[str, Tensor]:
+    """Normalised pitch and energy of tokens or frames, as far as the model has them.
+
+    Of a token: the mean over its voiced frames (a token without one counts as 0, the mean of all),
+    the mean energy of all its frames.
+    """
+    out: dict[str, Tensor] = {}
+    given = {"pitch": batch.pitch_hz, "energy": batch.energy}
+    for name, values in given.items():
+        module = getattr(model, name)
+        if module is None:
+            continue
+        if values is None:
+            raise InputError(f"this model learns {name}: the batch has none")
+        if not isinstance(module, Binned):  # NATSpeech's: log2 over the gaps, and voicing
+            out[name] = torch.stack([log2_over_gaps(values), (values <= 0).float()], dim=2)
+            continue
+        counted = values > 0 if name == "pitch" else None
+        normal = module.normalised(values)
+        if counted is not None:
+            normal = torch.where(counted, normal, 0.0)
+        level = getattr(model.config, name).level
+        out[name] = average(normal, durations, counted) if level == "tokens" else normal
+    return out
+
+
+def log2_over_gaps(f0: Float[Tensor, "b t"]) -> Float[Tensor, "b t"]:
+    """log2 of F0, on straight lines over unvoiced stretches."""
+    import numpy as np
+
+    from sonograph.audio.pitch import filled
+
+    rows = []
+    for row in f0.cpu().numpy():
+        rows.append(filled(np.where(row > 0, np.log2(np.maximum(row, 1e-8)), 0.0)))
+    return torch.from_numpy(np.stack(rows)).to(f0)
+
+
+def losses(
+    model: FastSpeech, said: Said, batch: SpeechBatch, given: dict[str, Tensor]
+) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """(parts, their weights) of the model's own loss."""
+    plan = model.config.losses
+    frames = torch.arange(said.mel.shape[1], device=said.mel.device) < said.lengths[:, None]
+    target = batch.features.transpose(1, 2)[:, : said.mel.shape[1]]
+    parts = mel_losses(plan, said.mel, target, frames, "mel")
+    if model.postnet is not None:
+        parts |= mel_losses(plan, said.refined, target, frames, "refined")
+    weights = {name: 0.5 if plan.mel == "l1 and ssim" else 1.0 for name in parts}
+    found = duration_losses(model, said.predicted, said.durations, batch.text)
+    parts |= found
+    for name in found:
+        weights[name] = getattr(plan, name)
+    for name in ("pitch", "energy"):
+        predicted = getattr(said, name)
+        if predicted is None:
+            continue
+        valid = batch.text.mask if getattr(model.config, name).level == "tokens" else frames
+        weights[name] = getattr(plan, name)
+        if said.voicing is not None and name == "pitch":
+            unvoiced = given[name][..., 1]
+            parts["voicing"] = mean_over(
+                nn.functional.binary_cross_entropy_with_logits(
+                    said.voicing, unvoiced, reduction="none"
+                ),
+                valid,
+            )
+            weights["voicing"] = plan.voicing
+            off = (predicted - given[name][..., 0]).abs()
+            parts[name] = mean_over(off, valid & (unvoiced == 0))
+        else:
+            parts[name] = mean_over((predicted - given[name]).square(), valid)
+    return parts, weights
+
+
+def mel_losses(
+    plan: Losses,
+    mel: Float[Tensor, "b t rows"],
+    target: Float[Tensor, "b t rows"],
+    frames: Bool[Tensor, "b t"],
+    name: str,
+) -> dict[str, Tensor]:
+    off = mel - target
+    if plan.mel == "mse":
+        return {name: mean_over(off.square().mean(2), frames)}
+    found = {name: mean_over(off.abs().mean(2), frames)}
+    if plan.mel == "l1 and ssim":
+        silent = ~frames[:, :, None]
+        found[f"{name}_ssim"] = ssim_loss(
+            mel.masked_fill(silent, 0.0), target.masked_fill(silent, 0.0), frames
+        )
+    return found
+
+
+def duration_losses(
+    model: FastSpeech,
+    predicted: Float[Tensor, "b n"],
+    durations: Int64[Tensor, "b n"],
+    text: Text,
+) -> dict[str, Tensor]:
+    """Of tokens, and where they are asked for of words and of the whole text (NATSpeech)."""
+    plan, domain = model.config.losses, model.config.durations
+    wanted, valid = durations.to(predicted.dtype), text.mask
+    if plan.duration == "l1":
+        return {"token_duration": mean_over((predicted - wanted).abs(), valid)}
+    logs = predicted if domain == "log" else (predicted + 1).log()
+    found = {"token_duration": mean_over((logs - (wanted + 1).log()).square(), valid)}
+    if not (plan.word_duration or plan.sentence_duration):
+        return found
+    linear = (predicted.exp() - 1) * valid if domain == "log" else predicted * valid
+    if plan.word_duration:
+        found["word_duration"] = word_duration_loss(linear, wanted, text.words * valid, 0)
+    if plan.sentence_duration:
+        both = (linear.sum(1) + 1).log() - (wanted.sum(1) + 1).log()
+        found["sentence_duration"] = both.square().mean()
+    return found
+
+
+def word_duration_loss(
+    predicted: Float[Tensor, "b n"],
+    durations: Float[Tensor, "b n"],
+    words: Int64[Tensor, "b n"],
+    first: int,
+) -> Float[Tensor, ""]:
+    """Squared error of log(1 + frames) of whole words, from word `first` on, of those that last."""
+    empty = predicted.new_zeros(len(words), int(words.max()) + 1)
+    said = empty.scatter_add(1, words, predicted)[:, first:]
+    wanted = empty.scatter_add(1, words, durations)[:, first:]
+    error = ((said + 1).log() - (wanted + 1).log()).square()
+    return mean_over(error, wanted > 0)
+
+
+def mean_over(values: Tensor, valid: Tensor) -> Float[Tensor, ""]:
+    """Mean of the valid ones; 0 where there is none."""
+    return (values * valid).sum() / valid.sum().clamp(min=1)
