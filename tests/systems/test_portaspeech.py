@@ -294,9 +294,21 @@ def test_one_batch_is_learned(stage: str) -> None:
     assert losses[-1] < 0.75 * losses[0]
 
 
-def test_held_out_tells_both_stages() -> None:
+def test_held_out_tells_both_stages_whatever_is_learned_now() -> None:
     objective = ps.Pretraining(voice()).eval()
-    with torch.no_grad():
-        found = ps.held_out(objective, [batch(), batch(1)], seeded())
-    assert {"l1", "ssim", "divergence", "duration", "post_net"} < set(found)
+    found = ps.held_out(objective, [batch(), batch(1)])
+    assert {"l1", "ssim", "divergence", "duration", "post_net", "binarisation"} < set(found)
     assert found["loss"] == pytest.approx(sum(v for k, v in found.items() if k != "loss"))
+    objective.updates.fill_(200_000)
+    assert ps.held_out(objective, [batch(), batch(1)]) == found
+    assert int(objective.updates) == 200_000
+
+
+def test_a_beginning_at_the_corpus_is_whitened_by_the_post_net() -> None:
+    model = registry.build("portaspeech-test").eval()
+    mean, deviation = torch.linspace(-9, -2, 80), torch.linspace(0.5, 3, 80)
+    ps.begin_at(model, mean, deviation)
+    features = mean[None, :, None] + deviation[None, :, None] * torch.randn(2, 80, 200)
+    z, _ = model.post_net(features, torch.ones(2, 1, 200), torch.randn(2, 112, 200))
+    assert abs(float(z.mean())) < 0.05
+    assert abs(float(z.std()) - 1) < 0.05

@@ -36,6 +36,7 @@ from sonograph.systems.speak.portaspeech.model import (
 from sonograph.systems.speak.portaspeech.objective import (
     Pretraining,
     Schedule,
+    begin_at,
     duration_loss,
     flow_loss,
     held_out,
@@ -61,6 +62,7 @@ __all__ = [
     "Pretraining",
     "Read",
     "Schedule",
+    "begin_at",
     "build",
     "config_from_published",
     "duration_loss",

@@ -349,6 +349,13 @@ class PortaSpeech(Acoustic):
         self, read: Read, frames: Int64[Tensor, "b w"], generator: torch.Generator | None = None
     ) -> Float[Tensor, "b rows t"]:
         """Features of words that last so many frames; those beyond a text's end are 0."""
+        return self.both(read, frames, generator)[1]
+
+    @torch.no_grad()
+    def both(
+        self, read: Read, frames: Int64[Tensor, "b w"], generator: torch.Generator | None = None
+    ) -> tuple[Float[Tensor, "b rows t"], Float[Tensor, "b rows t"]]:
+        """What the autoencoder says, and what the post-net makes of it."""
         of_frames = frame_map(frames)
         told, _ = self.linguistic(read, of_frames)
         mask = (of_frames > 0)[:, None].float()
@@ -356,7 +363,7 @@ class PortaSpeech(Acoustic):
         shape = (len(told), self.config.latent, told.shape[2] // STRIDE)
         smooth = self.smooth(told, mask, noise_of(seeds[0], shape).to(told))
         noise = noise_of(seeds[1], (len(told), self.spec.rows, told.shape[2])).to(told)
-        return self.detailed(smooth, told, mask, noise) * mask
+        return smooth * mask, self.detailed(smooth, told, mask, noise) * mask
 
     def describe(self) -> dict[str, Any]:
         """What `weights.build` needs to make this model again."""

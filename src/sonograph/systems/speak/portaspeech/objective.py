@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import torch
@@ -26,7 +27,8 @@ from sonograph.nn.aligner import (
     binarisation_loss,
     forward_sum_loss,
 )
-from sonograph.nn.monotonic import token_of_frame
+from sonograph.nn.couplings import Step
+from sonograph.nn.monotonic import to_hard
 from sonograph.nn.word_maps import cut_to_multiple, frame_map, summed, word_map
 from sonograph.systems.speak.portaspeech.model import STRIDE, PortaSpeech, Posterior
 
@@ -206,9 +208,12 @@ class Pretraining(nn.Module):
         loss = forward_sum_loss(aligned.scores, text.lengths, frames)
         parts = {"forward_sum": self.schedule.forward_sum * loss}
         if int(self.updates) >= self.schedule.binarise_from:
-            hard = nn.functional.one_hot(token_of_frame(found, size[0]) + 1, size[1] + 1)[..., 1:]
-            parts["binarisation"] = binarisation_loss(hard, aligned.soft)
+            parts["binarisation"] = binarisation_loss(to_hard(found, size[0]), aligned.soft)
         return found, parts
+
+    def describe(self) -> dict[str, Any]:
+        """What `weights.build` needs to make this objective again."""
+        return {"kind": "pretraining", "encoder": self.acoustic.describe()}
 
     def lesson(self, batch: SpeechBatch, durations: Int64[Tensor, "b n"]) -> Lesson:
         """The batch in whole fours of frames; InputError where durations and frames differ."""
@@ -230,14 +235,39 @@ class Pretraining(nn.Module):
         return Lesson(features, mask, frames, of_frames, words)
 
 
-def held_out(objective: Pretraining, batches: Any, generator: torch.Generator) -> dict[str, float]:
-    """Both stages' losses over batches, means over the clips; "loss" is their sum."""
+@torch.no_grad()
+def held_out(objective: Pretraining, batches: Iterable[SpeechBatch]) -> dict[str, float]:
+    """Both stages' losses over batches, means over the clips; "loss" is their sum.
+
+    All parts that a stage ever has are in, so that numbers of all updates can be compared; noise is
+    drawn alike every time.
+    """
     sums: dict[str, float] = {}
-    clips = 0
-    for batch in batches:
-        parts = objective.voice(batch, generator) | objective.post_net(batch, generator)
+    clips, now = 0, objective.updates.clone()
+    objective.updates.fill_(2**31)
+    for number, batch in enumerate(batches):
+        draw = torch.Generator().manual_seed(number)
+        parts = objective.voice(batch, draw) | objective.post_net(batch, draw)
         for name, value in parts.items():
-            sums[name] = sums.get(name, 0.0) + float(value.detach()) * len(batch.lengths)
+            sums[name] = sums.get(name, 0.0) + float(value) * len(batch.lengths)
         clips += len(batch.lengths)
+    objective.updates.copy_(now)
     means = {name: value / clips for name, value in sums.items()}
     return {"loss": sum(means.values()), **means}
+
+
+@torch.no_grad()
+def begin_at(model: PortaSpeech, mean: Tensor, deviation: Tensor) -> None:
+    """Let an untrained model begin at the mean spectrum of a corpus, and its post-net at its scale.
+
+    mean, deviation: (rows,). The official code begins at 0; most of a short training would go by
+    on the way from there.
+    """
+    bias = model.vae.decoder.project.bias
+    assert bias is not None
+    bias.copy_(mean)
+    first = model.post_net.steps[0]
+    assert isinstance(first, Step)
+    twice = model.post_net.squeezing
+    first.norm.log_scale.copy_(-deviation.log().repeat(twice)[None, :, None])
+    first.norm.shift.copy_((-mean / deviation).repeat(twice)[None, :, None])
