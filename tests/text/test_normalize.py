@@ -70,6 +70,8 @@ SAID = {
     "٣ apples": "three apples",
     "1" * 40: " ".join(["one"] * 40),
     "007": "zero zero seven",
+    "fig. 3 is 50/50, 24/7": "figure three is fifty fifty , twenty four seven",
+    ".net at AT&T": "dot net at A T and T",
     "Cafe\u0301 no\u00adise": "cafe noise",
 }
 

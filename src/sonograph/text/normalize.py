@@ -403,8 +403,8 @@ def _fraction(source: _Text, at: int) -> Found | None:
     found = _FRACTION.match(source.text, at)
     if found is None:
         return None
-    if found[0] == "24/7":
-        return ["twenty", "four", "seven"], found.end()
+    if found[0] in ("24/7", "9/11") or (not found[1] and found[2] == found[3] != "1"):
+        return [*numbers.cardinal(found[2]), *numbers.cardinal(found[3])], found.end()
     if int(found[3]) == 0:
         return None
     whole = [*numbers.cardinal(found[1]), "and"] if found[1] else []
@@ -418,6 +418,8 @@ def _measure(source: _Text, at: int) -> Found | None:
     amount, space, short, power = found.groups()
     if (short == "in" and space) or (len(short) == 1 and short.isupper() and not space):
         return None  # "5 in the box", "room 3V"
+    if len(short) == 1 and short.isupper() and source.after(found.end(), 1) == ".":
+        return None  # "42 W. Fifth Street"
     if short == "s" and not space and amount.endswith("0") and len(amount) > 1:
         return None  # a decade
     first, *rest = UNITS[short].split()
@@ -484,7 +486,8 @@ def _short_form(source: _Text, at: int) -> Found | None:
     if low not in WITH_STOP:
         return None
     named = source.capital_behind(end) or bool(re.match(r"\s?\d", behind))
-    if low in ALSO_WORDS and not (text[0].isupper() and named):
+    numbered = low in ("fig", "ext", "col") and re.match(r"\s?\d", behind)
+    if low in ALSO_WORDS and not (text[0].isupper() and named) and not numbered:
         return None
     first, _, otherwise = WITH_STOP[low].partition("|")
     if low == "ft":
@@ -648,6 +651,8 @@ def _symbol(source: _Text, at: int) -> Found:
         if dots > 1:
             return [","], at + dots
         if before.isalnum() and behind.isalnum() and not behind.isupper():
+            return ["dot"], at + 1
+        if (not before or before.isspace()) and behind.isalpha():  # ".net"
             return ["dot"], at + 1
         return ["."], at + 1
     if letter in MARKS:

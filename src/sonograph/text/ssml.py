@@ -6,7 +6,7 @@ ipa for the sounds of English). Anything else is an error. Entities other than t
 document types and anything that lies outside the text are refused, so is more than a megabyte.
 
 >>> read_ssml('<speak>Wait <break time="500ms"/> <prosody rate="slow">here</prosody></speak>')[1]
-Segment(text=' here', pause_s=0.5, pace=0.75, pitch=1.0, energy=1.0, phones=())
+Segment(text='here', pause_s=0.5, pace=0.75, pitch=1.0, energy=1.0, phones=())
 """
 
 from __future__ import annotations
