@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float32
@@ -211,6 +212,63 @@ class Tags:
     def to_audacity(self) -> str:
         """The spans as a label track for Audacity: start, end and label, with tabs between."""
         return "".join(f"{s.start_s:.6f}\t{s.end_s:.6f}\t{s.label}\n" for s in self.spans)
+
+
+@dataclass(frozen=True)
+class SpokenWord:
+    """A word with its place in the text, text[start:end], and when it is said."""
+
+    word: str
+    start: int
+    end: int
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, eq=False)
+class Said:
+    """A sentence and its sound. Times count from the start of the first sentence."""
+
+    text: str
+    audio: Audio
+    start_s: float
+    words: tuple[SpokenWord, ...]
+
+    @property
+    def end_s(self) -> float:
+        return self.start_s + self.audio.duration_s
+
+    def to_json(self) -> dict[str, Any]:
+        from dataclasses import asdict
+
+        return {
+            "text": self.text,
+            "start_s": self.start_s,
+            "end_s": self.end_s,
+            "words": [asdict(word) for word in self.words],
+        }
+
+
+def subtitles(said: Sequence[Said], form: Literal["srt", "vtt"]) -> str:
+    """Sentences as SubRip or WebVTT subtitles.
+
+    >>> print(subtitles([Said("Hi.", Audio(np.zeros((1, 8000)), 8000), 0.0, ())], "srt"), end="")
+    1
+    00:00:00,000 --> 00:00:01,000
+    Hi.
+    """
+
+    def clock(seconds: float) -> str:
+        whole, mark = round(seconds * 1000), "," if form == "srt" else "."
+        minutes, rest = divmod(whole, 60_000)
+        hours, minutes = divmod(minutes, 60)
+        return f"{hours:02}:{minutes:02}:{rest // 1000:02}{mark}{rest % 1000:03}"
+
+    blocks = ["WEBVTT\n"] if form == "vtt" else []
+    for number, one in enumerate(said, 1):
+        line = " ".join(one.text.split())
+        blocks.append(f"{number}\n{clock(one.start_s)} --> {clock(one.end_s)}\n{line}\n")
+    return "\n".join(blocks)
 
 
 @dataclass(frozen=True)

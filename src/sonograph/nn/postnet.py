@@ -5,6 +5,8 @@ Both take and answer (b, t, rows); the answer is to be added. Batch norms see pa
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -25,7 +27,7 @@ class Postnet(nn.Module):
         super().__init__()
         sizes = [rows] + [width] * (layers - 1) + [rows]
         self.convolutions = nn.ModuleList(
-            nn.Conv1d(a, b, kernel, padding=kernel // 2) for a, b in zip(sizes, sizes[1:])
+            nn.Conv1d(a, b, kernel, padding=kernel // 2) for a, b in itertools.pairwise(sizes)
         )
         self.norms = nn.ModuleList(nn.BatchNorm1d(size) for size in sizes[1:])
         self.dropout = nn.Dropout(dropout)

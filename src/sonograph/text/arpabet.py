@@ -15,9 +15,7 @@ from collections.abc import Sequence
 from sonograph.errors import InputError
 from sonograph.text import listed
 
-VOWELS = tuple(
-    ["AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW"]
-)
+VOWELS = tuple(listed("AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW"))
 CONSONANTS = tuple(listed("B CH D DH F G HH JH K L M N NG P R S SH T TH V W Y Z ZH"))
 PHONES = (*(vowel + stress for vowel in VOWELS for stress in "012"), *CONSONANTS)
 

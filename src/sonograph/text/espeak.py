@@ -39,9 +39,12 @@ def _voice(name: str) -> Any:
     try:
         import espeakng_loader
         from phonemizer.backend import EspeakBackend
+        from phonemizer.backend.espeak.wrapper import EspeakWrapper
     except ImportError as error:
         raise missing_extra(
             f"{error.name or 'phonemizer'} (for alphabet 'ipa')", "espeak"
         ) from None
-    EspeakBackend.set_library(espeakng_loader.get_library_path())
+    EspeakWrapper.set_library(espeakng_loader.get_library_path())
+    # without it the library ends the process: it looks where its maker had built it
+    EspeakWrapper.set_data_path(espeakng_loader.get_data_path())
     return EspeakBackend(name, with_stress=True, language_switch="remove-flags")

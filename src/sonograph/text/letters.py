@@ -2,9 +2,10 @@
 
 A small network (two bidirectional GRU layers, 0.5 M weights, half precision) reads the letters and
 says for each of them the phones it stands for: none (the second letter of "ll"), one, or up to
-three ("x"). It was trained on the CMU dictionary by `python -m sonograph.recipes.text.letters`,
-which also says how well it does on words it has not seen. It runs in plain numpy: a word takes
-about a millisecond, words are remembered, torch is not imported.
+three ("x"). It was trained on the CMU dictionary by `python -m sonograph.recipes.text.letters`. On
+5,903 words whose stems it has not seen it makes 10.4 errors in 100 phones (7.9 with stress left
+aside) and says 60.0 % of the words as the dictionary does (65.6 % but for stress). It runs in plain
+numpy: a word takes about a millisecond, words are remembered, torch is not imported.
 
 >>> " ".join(letters_to_sound("blickle"))
 'B L IH1 K AH0 L'

@@ -39,6 +39,7 @@ from sonograph.text.written_forms import (
     NAMES_A_CODE,
     NO_PLURAL,
     PARTS,
+    PREFIXES,
     ROMAN,
     SAID_AS_WORDS,
     SAID_DOMAINS,
@@ -402,8 +403,8 @@ def _fraction(source: _Text, at: int) -> Found | None:
     found = _FRACTION.match(source.text, at)
     if found is None:
         return None
-    if found[0] == "24/7":
-        return ["twenty", "four", "seven"], found.end()
+    if found[0] in ("24/7", "9/11") or (not found[1] and found[2] == found[3] != "1"):
+        return [*numbers.cardinal(found[2]), *numbers.cardinal(found[3])], found.end()
     if int(found[3]) == 0:
         return None
     whole = [*numbers.cardinal(found[1]), "and"] if found[1] else []
@@ -417,6 +418,8 @@ def _measure(source: _Text, at: int) -> Found | None:
     amount, space, short, power = found.groups()
     if (short == "in" and space) or (len(short) == 1 and short.isupper() and not space):
         return None  # "5 in the box", "room 3V"
+    if len(short) == 1 and short.isupper() and source.after(found.end(), 1) == ".":
+        return None  # "42 W. Fifth Street"
     if short == "s" and not space and amount.endswith("0") and len(amount) > 1:
         return None  # a decade
     first, *rest = UNITS[short].split()
@@ -483,13 +486,15 @@ def _short_form(source: _Text, at: int) -> Found | None:
     if low not in WITH_STOP:
         return None
     named = source.capital_behind(end) or bool(re.match(r"\s?\d", behind))
-    if low in ALSO_WORDS and not (text[0].isupper() and named):
+    numbered = low in ("fig", "ext", "col") and re.match(r"\s?\d", behind)
+    if low in ALSO_WORDS and not (text[0].isupper() and named) and not numbered:
         return None
     first, _, otherwise = WITH_STOP[low].partition("|")
     if low == "ft":
         said = first if text[0].isupper() and named else otherwise
     elif otherwise:
-        after_name = source.last_written[:1].isupper() and source.last not in MARKS
+        # "Main St. The next" against "in St. Louis"; a doctor is one before any name
+        after_name = low != "dr" and source.last_written[:1].isupper() and source.last not in MARKS
         said = first if source.capital_behind(end) and not after_name else otherwise
     else:
         said = first
@@ -514,6 +519,10 @@ def _word(source: _Text, at: int) -> Found:
         return [], end
     if not text.isascii():
         return _latin(text), end
+    if text.lower() in PREFIXES and source.text[end : end + 1] == "-":  # "re-enter" is one word
+        rest = _WORD.match(source.text, end + 1)
+        if rest and rest[0].isascii() and not rest[0].isupper():
+            return [text.lower() + rest[0].lower()], rest.end()
     return _cased(source, text, at, end), end
 
 
@@ -534,7 +543,8 @@ def _cased(source: _Text, text: str, at: int, end: int) -> list[str]:
         return WITH_STOP[low].split()
     capitals = re.fullmatch(r"([A-Z]{2,})('?s)?", text)
     if capitals and not (source.shouting and low in lexicon()):
-        return _capitals(capitals[1], capitals[2] or "")
+        beside = source.before(at) + source.after(end, 1)
+        return _capitals(capitals[1], capitals[2] or "", beside)
     if low not in lexicon() and re.search(r"[a-z][A-Z]", text):  # "YouTube"
         said: list[str] = []
         for part in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z']+", text):
@@ -544,7 +554,7 @@ def _cased(source: _Text, text: str, at: int, end: int) -> list[str]:
 
 
 def _spelled_if_unsayable(low: str) -> list[str]:
-    """A word as it stands, or its letters where it has no vowel ("html", "pbx", "hmm" is a word)."""
+    """A word as it stands, or its letters where it has no vowel ("pbx") and is none ("hmm")."""
     if len(low) > 6 or low in lexicon() or re.search("[aeiouy']", low):
         return [low]
     return list(low.upper())
@@ -559,9 +569,10 @@ def _is_article(source: _Text, at: int, end: int) -> bool:
     return source.text[at] == "a" or source.last in ("", *MARKS) or source.shouting
 
 
-def _capitals(text: str, ending: str) -> list[str]:
+def _capitals(text: str, ending: str, beside: str = "") -> list[str]:
+    """A word in capitals: said or spelled; beside "&" ("AT&T") spelled unless it is long."""
     low = text.lower()
-    said_as_word = low in SAID_AS_WORDS or low in COMMON_SHORT
+    said_as_word = low in SAID_AS_WORDS or (low in COMMON_SHORT and "&" not in beside)
     if not said_as_word and len(text) >= 4 and re.search("[AEIOUY]", text):
         said_as_word = low in lexicon() or len(text) > 5
     if said_as_word:
@@ -640,6 +651,8 @@ def _symbol(source: _Text, at: int) -> Found:
         if dots > 1:
             return [","], at + dots
         if before.isalnum() and behind.isalnum() and not behind.isupper():
+            return ["dot"], at + 1
+        if (not before or before.isspace()) and behind.isalpha():  # ".net"
             return ["dot"], at + 1
         return ["."], at + 1
     if letter in MARKS:

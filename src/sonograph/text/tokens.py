@@ -3,7 +3,7 @@
 >>> ALPHABETS["arpabet"].size, ALPHABETS["rtvc"].size
 (77, 66)
 >>> ALPHABETS["arpabet"].numbers(["HH", "AY1", "."])
-[62, 26, 3]
+[59, 24, 3]
 """
 
 from __future__ import annotations

@@ -34,6 +34,10 @@ LANGUAGES = {
 }  # fmt: skip
 
 
+class NothingToSay(InputError):
+    """A text without a word, number or letter."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Word:
     """One word that is said, a mark, or a pause.
@@ -116,15 +120,15 @@ def utterance(
     whole = "".join(segment.text for segment in segments)
     if not any(word.kind == "word" for word in words):
         shown = whole.strip()[:40]
-        raise InputError(
+        raise NothingToSay(
             f"there is nothing to say in {shown!r}: give words, numbers or letters"
             if shown
             else "the text is empty: give words, numbers or letters"
         )
-    return Utterance(whole, language, alphabet, tuple(_framed(words, table, len(whole))))
+    return Utterance(whole, language, alphabet, tuple(_framed(words, table, len(whole), waiting)))
 
 
-def _framed(words: list[Word], table: Alphabet, length: int) -> Iterator[Word]:
+def _framed(words: list[Word], table: Alphabet, length: int, rest_s: float) -> Iterator[Word]:
     """The words with what the alphabet puts around an utterance and between its words."""
     if table.begin:
         yield Word("", 0, 0, (table.begin,), "pause")
@@ -134,7 +138,7 @@ def _framed(words: list[Word], table: Alphabet, length: int) -> Iterator[Word]:
             yield Word("", word.start, word.start, (table.gap,), "pause")
         yield word
     if table.end:
-        yield Word("", length, length, (table.end,), "pause")
+        yield Word("", length, length, (table.end,), "pause", pause_s=rest_s)
 
 
 def _words(segment: Segment, language: str, table: Alphabet) -> Iterator[Word]:

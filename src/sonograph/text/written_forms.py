@@ -106,6 +106,7 @@ COMMON_SHORT = frozenset(
 NAMES_A_CODE = frozenset(
     listed("extension extensions password pin code passcode zip id account serial flight dial ext")
 )
+PREFIXES = frozenset(listed("re de un non pre mis anti multi"))  # "re-enter" is one word
 PARTS = frozenset(  # behind these a Roman numeral is a plain number: "Chapter IV"
     listed(
         "chapter part volume book act scene section phase type war level appendix article "

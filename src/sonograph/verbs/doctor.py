@@ -12,6 +12,8 @@ EXTRAS = {
     "g722": ("G722",),
     "hub": ("huggingface_hub",),
     "search": ("faiss",),
+    "speech": ("pocketsphinx", "onnxruntime", "speechmos", "pystoi"),
+    "pesq": ("pesq",),
     "parity": ("transformers", "librosa", "kaldi_native_fbank", "peft", "panns_inference"),
 }
 HARMFUL = ("torchaudio", "torchvision", "torchcodec")  # break other imports beside a CPU torch

@@ -94,7 +94,9 @@ class Speech:
         return len(self.items)
 
     def __repr__(self) -> str:
-        return f"Speech({len(self)} clips, {self.seconds / 60:.1f} min, {len(self.dropped)} dropped)"
+        return (
+            f"Speech({len(self)} clips, {self.seconds / 60:.1f} min, {len(self.dropped)} dropped)"
+        )
 
     @property
     def seconds(self) -> float:
@@ -229,7 +231,9 @@ def in_order(speech: Speech, batch_size: int, frames: int = 8000) -> Iterator[Sp
     order = sorted(range(len(speech)), key=lambda row: (speech.items[row].frames, row))
     rows: list[int] = []
     for row in order:
-        if rows and (len(rows) == batch_size or (len(rows) + 1) * speech.items[row].frames > frames):
+        if rows and (
+            len(rows) == batch_size or (len(rows) + 1) * speech.items[row].frames > frames
+        ):
             yield speech.batch(rows)
             rows = []
         rows.append(row)
@@ -237,9 +241,7 @@ def in_order(speech: Speech, batch_size: int, frames: int = 8000) -> Iterator[Sp
         yield speech.batch(rows)
 
 
-def voiced_bounds(
-    waveform: Float[np.ndarray, " n"], rate_hz: int
-) -> tuple[int, int]:
+def voiced_bounds(waveform: Float[np.ndarray, " n"], rate_hz: int) -> tuple[int, int]:
     """First and last sample of what is not silence at the ends, a margin of it left.
 
     >>> sound = np.r_[np.zeros(8000), np.ones(8000), np.zeros(8000)]
@@ -330,7 +332,9 @@ def _mark(clip: Clip, spec: FeatureSpec) -> str:
 
 
 def _part_of(name: str, seed: int) -> str:
-    share = int.from_bytes(hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=4).digest(), "big")
+    share = int.from_bytes(
+        hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=4).digest(), "big"
+    )
     place = share / 2**32
     return "valid" if place < 0.05 else "test" if place < 0.1 else "train"
 

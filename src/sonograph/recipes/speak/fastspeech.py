@@ -1,5 +1,4 @@
-"""How FastSpeech is trained: on any corpus of speech with text, with the aligner that learns along.
-"""
+"""How FastSpeech is trained, on any corpus of speech with text; its claim of speed and control."""
 
 from __future__ import annotations
 
@@ -189,7 +188,9 @@ def scores_of(speech: Speech, model: fastspeech.Pretraining, batch: int = 16) ->
     return found
 
 
-def suspicions(speech: Speech, model: fastspeech.Pretraining, limit: float = 3.0) -> list[Suspicion]:
+def suspicions(
+    speech: Speech, model: fastspeech.Pretraining, limit: float = 3.0
+) -> list[Suspicion]:
     """Transcripts that fit their sound badly, worst first: to be heard and mended, or left out."""
     return suspicious(speech, scores_of(speech, model), limit)
 
@@ -240,5 +241,3 @@ def fit(
     if steps is not None:
         recipe = recipe.override({"train.steps": steps})
     return train("fastspeech-test", clips, folder, recipe, progress)
-
-

@@ -1,10 +1,29 @@
-"""FastSpeech."""
+"""FastSpeech and FastSpeech 2: a text becomes a spectrogram in one pass, word by word as you wish.
+
+For whoever wants speech fast and under control: no frame waits for the one before it, no word is
+skipped or said twice, pace, pitch and loudness can be set for every word. Ren, Ruan, Tan, Qin,
+Zhao, Zhao and Liu, "FastSpeech: Fast, Robust and Controllable Text to Speech", NeurIPS 2019: an
+encoder over tokens, a length regulator that repeats each token for as many frames as it lasts, a
+decoder over frames (figure 1). Durations and mels come from an autoregressive teacher
+(`teacher.py`). FastSpeech 2 (Ren et al., ICLR 2021) does without it: real mels, durations from an
+aligner, pitch and energy predicted beside them.
+
+Published on LJSpeech: MOS 3.84 against 3.88 of the teacher and 4.00 of real mels through the same
+vocoder; mels 270 times as fast as the teacher's, speech 38 times; on 50 hard sentences 0 errors
+against 34 %. FastSpeech 2: MOS 3.83.
+
+Shapes: tokens (b, n), durations (b, n) in frames, features (b, rows, t), t = sum of durations.
+
+Ours, where the papers are silent: without labels durations come from an aligner that learns along
+(`Alignment`); the pitch of a token is the mean over its voiced frames; paces are exact for the
+whole text, because ends are rounded and not durations; padding changes nothing.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 
-from sonograph.audio.recipes_of_speech import natspeech_spec, tacotron2_spec, voice_spec
+from sonograph.audio.recipes_of_speech import natspeech_spec, voice_spec
 from sonograph.registry import About, register
 from sonograph.systems.speak.fastspeech.model import (
     Alignment,
@@ -15,7 +34,29 @@ from sonograph.systems.speak.fastspeech.model import (
     Variance,
 )
 from sonograph.systems.speak.fastspeech.objective import Pretraining
+from sonograph.systems.speak.fastspeech.published import (
+    NATSPEECH_LOSSES,
+    config_from_published,
+    from_published,
+    is_published,
+)
 from sonograph.systems.speak.fastspeech.teacher import TransformerTTS
+
+__all__ = [
+    "ABOUT",
+    "Alignment",
+    "Config",
+    "FastSpeech",
+    "Losses",
+    "Pretraining",
+    "Stack",
+    "TransformerTTS",
+    "Variance",
+    "build",
+    "config_from_published",
+    "from_published",
+    "is_published",
+]
 
 
 def build(config: Config) -> FastSpeech | TransformerTTS:
@@ -23,46 +64,162 @@ def build(config: Config) -> FastSpeech | TransformerTTS:
     return TransformerTTS(config) if config.decoding == "autoregressive" else FastSpeech(config)
 
 
-def _fastspeech2(width: int, depths: tuple[int, int], hidden: int, dropout: float = 0.2) -> Config:
-    """FastSpeech 2 as ming024 built it, in some size."""
-    halves = [
-        Stack(depth=depth, hidden=hidden, kernels=(9, 1), dropout=dropout) for depth in depths
-    ]
+# --- presets -------------------------------------------------------------------------------------
+
+
+def _fastspeech2(width: int, depths: tuple[int, int], hidden: int, bins: int) -> Config:
+    """FastSpeech 2 as ming024 built it, in some size and without its post-net."""
+    first, second = (
+        Stack(depth=depth, hidden=hidden, kernels=(9, 1), dropout=0.2) for depth in depths
+    )
     return Config(
+        alphabet="ming024",
         tokens=361,
         width=width,
-        encoder=halves[0],
-        decoder=halves[1],
+        encoder=first,
+        decoder=second,
         predictor_width=width,
         predictor_dropout=0.5,
-        pitch=Variance("tokens"),
-        energy=Variance("tokens"),
+        pitch=Variance("tokens", bins=bins),
+        energy=Variance("tokens", bins=bins),
         losses=Losses(mel="l1"),
+    )
+
+
+def _ours(config: Config, hard_from: int, binarise_from: int) -> Config:
+    """For recordings without labels: English phones, our features, the aligner."""
+    return dataclasses.replace(
+        config,
+        features=voice_spec(),
+        alphabet="arpabet",
+        tokens=77,
+        alignment=Alignment("learned", hard_from, binarise_from),
     )
 
 
 @register("fastspeech-test", system="fastspeech", note="for tests: under a million parameters")
 def test() -> Config:
-    small = _fastspeech2(32, (1, 1), 64)
-    return dataclasses.replace(
-        small,
-        features=voice_spec(),
-        alphabet="arpabet",
-        tokens=77,
-        pitch=Variance("tokens", bins=16),
-        energy=Variance("tokens", bins=16),
-        alignment=Alignment("learned", hard_from=100, binarise_from=150),
-    )
+    return _ours(_fastspeech2(32, (1, 1), 64, 16), 100, 150)
 
 
 @register("fastspeech2-mini", system="fastspeech", note="FastSpeech 2 for minutes of speech")
 def mini() -> Config:
-    return dataclasses.replace(
-        _fastspeech2(128, (2, 2), 512),
-        features=voice_spec(),
-        alphabet="arpabet",
-        tokens=77,
-        pitch=Variance("tokens", bins=64),
-        energy=Variance("tokens", bins=64),
-        alignment=Alignment("learned", hard_from=600, binarise_from=900),
+    return _ours(_fastspeech2(128, (2, 2), 512, 64), 600, 900)
+
+
+@register("fastspeech2-base", system="fastspeech", note="the published size, for own recordings")
+def base() -> Config:
+    return _ours(_fastspeech2(256, (4, 6), 1024, 256), 6000, 18000)
+
+
+@register("fastspeech", system="fastspeech", parameters=50_542_929, note="the paper's, kernels 3")
+def fastspeech() -> Config:
+    return Config()
+
+
+@register("fastspeech-31", system="fastspeech", parameters=36_387_153, note="kernels 3 and 1")
+def fastspeech_31() -> Config:
+    half = Stack(kernels=(3, 1))
+    return Config(encoder=half, decoder=half)
+
+
+@register("fastspeech-teacher", system="fastspeech", note="the autoregressive Transformer TTS")
+def teacher() -> Config:
+    return Config(decoding="autoregressive", postnet="tacotron2")
+
+
+@register("fastspeech-xcmyz", system="fastspeech", note="xcmyz/FastSpeech, 300 characters")
+def xcmyz() -> Config:
+    half = Stack(depth=4, hidden=1024, kernels=(9, 1), first_position=1)
+    return Config(
+        alphabet="xcmyz",
+        tokens=300,
+        width=256,
+        encoder=half,
+        decoder=half,
+        predictor_width=256,
+        durations="relu",
+        postnet="cbhg",
+        losses=Losses(duration="l1"),
     )
+
+
+@register("fastspeech2-ming024", system="fastspeech", parameters=34_646_339, note="LJSpeech")
+def ming024() -> Config:
+    return dataclasses.replace(_fastspeech2(256, (4, 6), 1024, 256), postnet="tacotron2")
+
+
+@register("fastspeech-natspeech", system="fastspeech", parameters=19_543_633, note="80 phones")
+def natspeech() -> Config:
+    return Config(
+        features=natspeech_spec(),
+        alphabet="NATSpeech",
+        tokens=80,
+        width=256,
+        embedding_scale="root of width",
+        encoder=Stack("relative", 4, 1024, (9, 1), dropout=0.0),
+        decoder=Stack("convolutions", 4, 512, (5, 3), dropout=0.0),
+        predictor_width=256,
+        predictor_dropout=0.5,
+        predictor_gradient=0.1,
+        durations="softplus",
+        losses=NATSPEECH_LOSSES,
+    )
+
+
+# --- for its page --------------------------------------------------------------------------------
+
+ABOUT = About(
+    summary="Text to spectrogram in one pass, with pace, pitch and energy set for every word.",
+    use=(
+        "A voice of one's own from an hour of recordings with text or less: no labels of phones, "
+        "no aligner from outside are needed.",
+        "Speech that has to come at once, or in quantity: a second of it costs milliseconds.",
+        "Words are to be slower, higher or louder than others.",
+        "Recordings with text are to be checked: `suspicions` lists transcripts that do not fit.",
+    ),
+    avoid=(
+        "The last bit of naturalness counts: predicted pitch and duration are averages, and sound "
+        "like it; PortaSpeech and ProDiff draw from a distribution.",
+        "There are no transcripts, or the voice is to be copied from seconds of sound: SV2TTS.",
+    ),
+    paper="Yi Ren, Yangjun Ruan, Xu Tan, Tao Qin, Sheng Zhao, Zhou Zhao, Tie-Yan Liu, NeurIPS 2019",
+    figures=(
+        "MOS on LJSpeech: 3.84, the autoregressive teacher 3.88, real mels through the vocoder 4.00",
+        "mel generation 269 times as fast as the teacher's (6.735 s against 0.025 s)",
+        "end to end with WaveGlow 38 times as fast (6.895 s against 0.180 s)",
+        "errors on 50 hard sentences: 0 %, Transformer TTS 34 %, Tacotron 2 24 %",
+    ),
+    code_licence="no official code; xcmyz/FastSpeech, ming024/FastSpeech2 and NATSpeech are MIT",
+    weights_licence="of the community checkpoints: MIT code, trained on LJSpeech (public domain)",
+    deviations=(
+        "Durations of own recordings come from the learned aligner of RAD-TTS, not from a teacher "
+        "or the Montreal aligner; `alignment.source=given` takes any others.",
+        "Pitch of a token is the mean over its voiced frames, tokens without voice count as the "
+        "mean of all; ming024 interpolates over unvoiced frames. FastSpeech 2's wavelet spectrum "
+        "of pitch is not built.",
+        "The normalised pitch is multiplied in Hz, not as a z-score; ends of tokens are rounded, so "
+        "that a pace is exact; padding is masked everywhere. `compat=published` does as ming024 "
+        "and NATSpeech do.",
+        "The teacher's convolutions are causal and its layers normalise after the sum; sizes of its "
+        "pre-nets and post-net are ours, the paper gives none.",
+        "The projection that xcmyz's CBHG carries and never uses is left out.",
+        "Presets `-test`, `-mini` and `-base` are ours: English phones, 16 kHz, no post-net.",
+        "NATSpeech's recurrent and WaveNet halves are not built.",
+    ),
+    faults=(
+        "ming024: the factor of pitch multiplies energy, the one of energy does nothing.",
+        "ming024: the second convolution of predictors has a padding of 1 whatever its kernel; the "
+        "post-net sees, and answers for, frames past the end.",
+        "ming024: durations from an aligner outside, whose versions differ: slices go missing.",
+        "NATSpeech: padding is found by looking for zeros; the word loss is NaN where a batch has "
+        "no silence; pitch predictors see past the end.",
+    ),
+    verbs=("train", "speak"),
+    golden=("FastSpeech (NATSpeech)", "FastSpeech 2 (community)", "RAD-TTS aligner"),
+    checks=(
+        "tests/parity/test_fastspeech_transformers.py",
+        "tests/parity/test_pitch_praat.py",
+        "tests/nn/test_monotonic.py",
+    ),
+)

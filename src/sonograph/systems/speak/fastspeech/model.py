@@ -18,6 +18,7 @@ from sonograph.nn.acoustic import Acoustic, Controls, Spoken, Text
 from sonograph.nn.fft_block import PostNormFFT, PreNormFFT, masked
 from sonograph.nn.length_regulator import lengthen, paced
 from sonograph.nn.postnet import CBHG, Postnet
+from sonograph.nn.relative_encoder import RelativeEncoder
 from sonograph.nn.sinusoids import sinusoids
 from sonograph.nn.variance import Predictor
 
@@ -42,6 +43,7 @@ class Stack(base.Config):
     prenet: bool = True  # relative: three convolutions before
     pre_norm: bool = True  # relative: normalise before each part, and at the end
     dilations: tuple[int, ...] = ()  # convolutions: of each block; () is 1 for all
+    layers_in_block: int = 2  # convolutions: of one dilation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,8 +128,6 @@ class Config(base.Config):
             raise InputError(f"width {self.width} is not a multiple of the number of heads")
         if self.tokens < 2:
             raise InputError(f"{self.tokens} tokens: padding and one more are needed")
-        if "frames" == self.energy.level and self.pitch.level == "tokens":
-            raise InputError("energy by frames needs pitch by frames too, or none")
 
 
 class Said(NamedTuple):
@@ -165,6 +165,8 @@ class FastSpeech(Acoustic):
         super().__init__()
         self.config, self.spec, self.alphabet = config, config.features, config.alphabet
         width, compat = config.width, config.compat
+        # ming024's frames past a text's end are not hidden from its post-net
+        self.leaks = compat == "published" and config.postnet == "tacotron2"
         self.embed = nn.Embedding(config.tokens, width)
         self.scale = math.sqrt(width) if config.embedding_scale == "root of width" else 1.0
         if self.scale != 1.0:
@@ -202,13 +204,15 @@ class FastSpeech(Acoustic):
             config.predictor_dropout,
             order=order,  # type: ignore[arg-type]
             output=output,  # type: ignore[arg-type]
-            compat=config.compat,
+            # NATSpeech's durations are masked after every layer
+            compat="none" if output == "softplus" else config.compat,
         )
 
     def encode(
         self, text: Text, speaker: Int64[Tensor, "b"] | None = None
     ) -> Float[Tensor, "b n d"]:
-        x = self.encoder(self.scale * self.embed(text.ids), mask_of(text.lengths, text.ids.shape[1]))
+        mask = mask_of(text.lengths, text.ids.shape[1])
+        x = self.encoder(masked(self.scale * self.embed(text.ids), mask), mask)
         if self.speaker is None:
             return x
         if speaker is None:
@@ -240,30 +244,22 @@ class FastSpeech(Acoustic):
         frames = int(lengths.max()) if attention is None else attention.shape[1]
         inside = mask_of(lengths, frames)
         said: dict[str, Tensor] = {}
+        loudness = controls.pitch if self.config.compat == "published" else controls.energy
         if self.config.pitch.level == "tokens":
             x = x + self._vary(said, "pitch", x, tokens, pitch, controls.pitch)
         if self.config.energy.level == "tokens":
-            loudness = controls.pitch if self.config.compat == "published" else controls.energy
             x = x + self._vary(said, "energy", x, tokens, energy, loudness)
         y = lengthen(x, durations, frames) if attention is None else attention @ x
-        for name, given, factor in (
-            ("pitch", pitch, controls.pitch),
-            ("energy", energy, controls.energy),
-        ):
+        shown = None if self.leaks else inside
+        for name, given, factor in (("pitch", pitch, controls.pitch), ("energy", energy, loudness)):
             if getattr(self.config, name).level == "frames":
                 if factor is not None:
                     factor = lengthen(factor[..., None], durations, frames)[..., 0]
-                y = y + self._vary(said, name, masked(y, inside), inside, given, factor)
-        y = masked(y, inside)
+                y = y + self._vary(said, name, masked(y, shown), inside, given, factor)
+        y = masked(y, shown)
         decoded = self.decoder(y, inside)
-        mel = self.project(decoded)
-        if self.config.compat == "none" or self.config.encoder.kind != "post-norm":
-            mel = masked(mel, inside)
-        refined = mel
-        if self.postnet is not None:
-            refined = mel + self.postnet(mel)
-            if self.config.compat == "none":
-                refined = masked(refined, inside)
+        mel = masked(self.project(decoded), shown)
+        refined = mel if self.postnet is None else masked(mel + self.postnet(mel), shown)
         return Said(
             encoded,
             y,
@@ -406,7 +402,13 @@ class MelPitch(nn.Module):
         super().__init__()
         self.embed = nn.Embedding(MEL_PITCH[0], width, padding_idx=0)
         self.predictor = Predictor(
-            width, hidden, layers=5, kernel=5, dropout=0.1, outputs=2, compat=compat  # type: ignore[arg-type]
+            width,
+            hidden,
+            layers=5,
+            kernel=5,
+            dropout=0.1,
+            outputs=2,
+            compat=compat,  # type: ignore[arg-type]
         )
 
     def forward(
@@ -443,8 +445,8 @@ def stack(config: Stack, width: int, over: Literal["tokens", "frames"], compat: 
     if config.kind == "pre-norm":
         return PreNormStack(config, width, over, compat)
     if config.kind == "convolutions":
-        return ConvolutionStack(config, width)
-    return RelativeStack(config, width, compat)
+        return ConvolutionStack(config, width, compat)
+    return RelativeStack(config, width)
 
 
 def positions(count: int, width: int, like: Tensor, first: int = 0) -> Float[Tensor, "n d"]:
@@ -506,15 +508,15 @@ class PreNormStack(nn.Module):
 
 
 class ConvolutionStack(nn.Module):
-    """NATSpeech's residual convolutions: norm, convolution, GELU, pointwise; two a block."""
+    """NATSpeech's residual convolutions: norm, convolution, GELU, pointwise."""
 
-    def __init__(self, config: Stack, width: int):
+    def __init__(self, config: Stack, width: int, compat: str):
         super().__init__()
-        self.kernel = config.kernels[0]
+        self.compat, self.kernel = compat, config.kernels[0]
         dilations = config.dilations or (1,) * config.depth
         self.norms = nn.ModuleList()
         self.expand, self.contract = nn.ModuleList(), nn.ModuleList()
-        for dilation in [d for d in dilations for _ in range(2)]:
+        for dilation in [d for d in dilations for _ in range(config.layers_in_block)]:
             reach = dilation * (self.kernel - 1) // 2
             self.norms.append(nn.LayerNorm(width))
             self.expand.append(
@@ -530,7 +532,7 @@ class ConvolutionStack(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         for norm, expand, contract in zip(self.norms, self.expand, self.contract):
-            inner = masked(norm(x), mask).transpose(1, 2)
+            inner = masked(norm(x), None if self.compat == "published" else mask).transpose(1, 2)
             hidden = nn.functional.gelu(expand(inner) * self.kernel**-0.5)
             x = masked(x + self.dropout(contract(hidden).transpose(1, 2)), mask)
         x = masked(self.norm(x), mask)
@@ -540,9 +542,19 @@ class ConvolutionStack(nn.Module):
 class RelativeStack(nn.Module):
     """VITS's text encoder as NATSpeech has it: attention with relative positions."""
 
-    def __init__(self, config: Stack, width: int, compat: str):
+    def __init__(self, config: Stack, width: int):
         super().__init__()
-        raise NotImplementedError
+        self.layers = RelativeEncoder(
+            width,
+            config.hidden,
+            config.num_heads,
+            config.depth,
+            kernels=config.kernels,
+            norms="before" if config.pre_norm else "after",
+            prenet=config.prenet,
+            dropout=config.dropout,
+        )
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        raise NotImplementedError
+        ones = x.new_ones(x.shape[0], 1, x.shape[1]) if mask is None else mask[:, None].to(x.dtype)
+        return self.layers(x.transpose(1, 2), ones).transpose(1, 2)

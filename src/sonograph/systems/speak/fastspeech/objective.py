@@ -90,9 +90,7 @@ class Pretraining(nn.Module):
         assert self.aligner is not None
         assert isinstance(self.acoustic, FastSpeech)
         text, size = batch.text, (batch.features.shape[2], batch.text.ids.shape[1])
-        prior = beta_binomial_prior(
-            batch.lengths, text.lengths, self.config.alignment.prior, size
-        )
+        prior = beta_binomial_prior(batch.lengths, text.lengths, self.config.alignment.prior, size)
         embedded = (self.acoustic.scale * self.acoustic.embed(text.ids)).transpose(1, 2)
         return self.aligner(embedded, batch.features, text.lengths, batch.lengths, prior)
 
@@ -160,7 +158,7 @@ def losses(
     parts = mel_losses(plan, said.mel, target, frames, "mel")
     if model.postnet is not None:
         parts |= mel_losses(plan, said.refined, target, frames, "refined")
-    weights = {name: 0.5 if plan.mel == "l1 and ssim" else 1.0 for name in parts}
+    weights = dict.fromkeys(parts, 0.5 if plan.mel == "l1 and ssim" else 1.0)
     found = duration_losses(model, said.predicted, said.durations, batch.text)
     parts |= found
     for name in found:

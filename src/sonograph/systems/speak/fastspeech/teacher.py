@@ -82,7 +82,9 @@ class DecoderBlock(nn.Module):
         """One more frame, and the memory with it."""
         q, k, v = map(self._heads, self.qkv(x).chunk(3, dim=2))
         keys, values = torch.cat([cache.keys, k], 2), torch.cat([cache.values, v], 2)
-        x = self.norm1(x + self.project(self._joined(scaled_dot_product_attention(q, keys, values))))
+        x = self.norm1(
+            x + self.project(self._joined(scaled_dot_product_attention(q, keys, values)))
+        )
         q = self._heads(self.query(x))
         heard = scaled_dot_product_attention(q, cache.text_keys, cache.text_values, text_mask)
         x = self.norm2(x + self.project_text(self._joined(heard)))
