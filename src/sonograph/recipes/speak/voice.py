@@ -15,9 +15,10 @@ from typing import Any
 from sonograph import registry
 from sonograph.data.corpora import open_sets
 from sonograph.progress import Line, Progress, silent
+from sonograph.recipes.speak import fastspeech
 from sonograph.recipes.vocode.training import ADVERSARIAL, Plan, train_vocoder
 
-VOCODER = "istftnet-voice"
+VOCODER, ACOUSTIC = "istftnet-voice", "fastspeech2-mini"
 PLAN = Plan(
     regression_steps=4000,
     train=ADVERSARIAL.override(steps=2000, eval_every=250, save_every=100, epoch_steps=400),
@@ -30,11 +31,22 @@ def vocoder(folder: Path, progress: Progress = silent) -> dict[str, Any]:
     return train_vocoder(registry.build(VOCODER), clips, folder, PLAN, progress)
 
 
+def acoustic(folder: Path, progress: Progress = silent) -> dict[str, Any]:
+    """Train the voice's acoustic model into a folder: about an hour on one core."""
+    recipe = fastspeech.recipe_of(ACOUSTIC).override(
+        {"train.steps": 2500, "train.save_every": 100, "train.eval_every": 500}
+    )
+    return fastspeech.train(ACOUSTIC, open_sets(["asterisk-en"]), folder, recipe, progress)
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--only", choices=["vocoder", "acoustic"], help="one part of it")
     given = parser.parse_args(arguments)
-    print(vocoder(given.folder / "vocoder", Line("vocoder")))
+    for name, make in (("vocoder", vocoder), ("acoustic", acoustic)):
+        if given.only in (None, name):
+            print(name, make(given.folder / name, Line(name)))
 
 
 if __name__ == "__main__":
