@@ -19,6 +19,7 @@ from sonograph.config import Config as PlainConfig
 from sonograph.errors import InputError
 from sonograph.nn.acoustic import Acoustic, Controls, Spoken, Text
 from sonograph.nn.couplings import Glow, ResidualFlow
+from sonograph.nn.length_regulator import paced
 from sonograph.nn.relative_encoder import RelativeEncoder
 from sonograph.nn.variance import Predictor
 from sonograph.nn.wavenet import WaveNet
@@ -338,11 +339,12 @@ class PortaSpeech(Acoustic):
         if controls.pitch is not None or controls.energy is not None:
             raise InputError("portaspeech has no control of pitch or energy: ask for the pace only")
         read = self.read(text)
-        if controls.pace is not None:
-            read = read._replace(wishes=read.wishes / controls.pace)
-        frames = cut_to_multiple(read.word_wishes.round().long(), STRIDE)
+        whole = read.word_wishes.round().long()
+        tokens = paced(shared_out(read.wishes, read.of_phones, whole), controls.pace)
+        frames = summed(tokens, read.of_phones, read.words.shape[1])
+        frames = cut_to_multiple(frames, STRIDE)
         features = self.sound(read, frames, generator)
-        durations = shared_out(read.wishes, read.of_phones, frames)
+        durations = shared_out(tokens, read.of_phones, frames)
         return Spoken(features, frames.sum(1), durations)
 
     def sound(
