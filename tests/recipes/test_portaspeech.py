@@ -48,7 +48,8 @@ def test_the_published_recipe():
     assert train.lr * dict(train.lr_factors)["*post_net*"] == pytest.approx(1e-3)
 
 
-def test_two_stages_of_one_run_that_goes_on_to_equal_bits(clips, tmp_path):
+def test_two_stages_of_one_run_that_goes_on_to_equal_bits(clips, tmp_path, monkeypatch):
+    monkeypatch.setattr("sonograph.train.trainer.draw", lambda folder: None)  # slow, and not ours
     recipe = training.recipe_of("portaspeech-test").override(
         {"batch": 4, "schedule": Schedule().shortened(2).to_dict(), "train.eval_every": 0}
     )
