@@ -28,7 +28,7 @@ PLAN = Plan(
 def vocoder(folder: Path, progress: Progress = silent) -> dict[str, Any]:
     """Train the voice's vocoder into a folder: about an hour and a quarter on one core."""
     clips = open_sets(["asterisk-en", "asterisk-es"])
-    return train_vocoder(registry.build(VOCODER), clips, folder, PLAN, progress)
+    return train_vocoder(registry.build(VOCODER), clips, folder, PLAN, progress).told()
 
 
 def acoustic(folder: Path, progress: Progress = silent) -> dict[str, Any]:
