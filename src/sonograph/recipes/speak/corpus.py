@@ -15,13 +15,14 @@ name that says from which file, which stretch and which recipe they come.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import io
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -131,12 +132,12 @@ class Speech:
             raise InputError(f"none of {len(clips)} clips can be learned from{reason}")
         return cls(spec, items, dropped)
 
-    def part(self, name: Part, seed: int = 0) -> Speech:
+    def part(self, name: Part, seed: int = 0) -> Self:
         """A twentieth of the clips for "valid", one for "test", by a hash of their names."""
-        if name == "all":
-            return self
-        kept = [item for item in self.items if _part_of(item.id, seed) == name]
-        return Speech(self.spec, kept, self.dropped)
+        kept = copy.copy(self)
+        if name != "all":
+            kept.items = [item for item in self.items if _part_of(item.id, seed) == name]
+        return kept
 
     def batch(self, rows: Sequence[int]) -> SpeechBatch:
         """These clips as one batch, padded with zeros."""
