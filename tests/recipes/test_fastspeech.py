@@ -19,6 +19,11 @@ TEXTS = (
 )  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch):
+    monkeypatch.setattr("sonograph.train.trainer.draw", lambda folder: None)
+
+
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory):
     """Buzzing in place of speech, a second for every fourteen letters."""

@@ -35,7 +35,7 @@ def small(name: str, **changes: object) -> fastspeech.FastSpeech:
     """A published form, tiny, whose untrained tokens last some five frames."""
     torch.manual_seed(0)
     config = registry.preset(name).make().override(SMALL | changes)  # type: ignore[arg-type]
-    model = fastspeech.build(config).eval()
+    model = fastspeech.FastSpeech(config).eval()
     with torch.no_grad():
         model.duration.project.bias.fill_(math.log(6) if config.durations == "log" else 5.0)
         model.duration.project.weight.mul_(0.3)
@@ -272,7 +272,7 @@ def test_words_are_timed_as_wholes():
 def teacher(**changes: object) -> fastspeech.TransformerTTS:
     torch.manual_seed(0)
     config = registry.preset("fastspeech-teacher-mini").make()
-    return fastspeech.build(config.override(SMALL | changes)).eval()
+    return fastspeech.TransformerTTS(config.override(SMALL | changes)).eval()
 
 
 @pytest.mark.parametrize("postnet", ["none", "tacotron2"])
