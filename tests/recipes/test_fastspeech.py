@@ -20,8 +20,9 @@ TEXTS = (
 
 
 @pytest.fixture(autouse=True)
-def no_pictures(monkeypatch):
+def no_pictures(monkeypatch, clips):
     monkeypatch.setattr("sonograph.train.trainer.draw", lambda folder: None)
+    monkeypatch.setenv("SONOGRAPH_DATA", str(clips[0].path.parent))
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """Recordings with their text, made ready to learn speech from.
 
-    speech = Speech.prepare(clips, spec, encode, folder)
+    speech = Speech.prepare(clips, spec, encode, measured_folder())
     for batch in SpeechBatches(speech.part("train"), batch_size=16).start_at(1_200): ...
 
 with encode = encode_with("arpabet") for a model that reads that alphabet.
@@ -44,6 +44,13 @@ Part = Literal["train", "valid", "test", "all"]
 
 # A clip's text as numbers of tokens (0 is none) and the word that each of them belongs to.
 Encode = Callable[[Clip], tuple[Sequence[int], Sequence[int]]]
+
+
+def measured_folder() -> Path:
+    """Where what was measured is kept: with the corpora, for all runs and systems."""
+    from sonograph.data.corpora import data_folder
+
+    return data_folder() / "measured"
 
 
 def encode_with(alphabet: str) -> Encode:

@@ -28,6 +28,7 @@ from sonograph.recipes.speak.corpus import (
     Suspicion,
     encode_with,
     in_order,
+    measured_folder,
     suspicious,
 )
 from sonograph.records import Figure, Record, Verdict
@@ -123,7 +124,7 @@ def train(
         clips,
         config.features,
         encode_with(config.alphabet),
-        folder / "measured",
+        measured_folder(),
         progress=progress,
     )
     found = _train(name, speech, folder, recipe, progress)
@@ -255,9 +256,9 @@ def fit(
     folder: Path, clips: Clips, steps: int | None, progress: Progress = silent
 ) -> dict[str, Any]:
     """A short real training of the smallest preset: what `tests/evidence.py` kills and starts."""
-    recipe = recipe_of("fastspeech-test")
+    recipe = recipe_of("fastspeech-test").override({"train.log_every": 1})
     if steps is not None:
-        recipe = recipe.override({"train.steps": steps})
+        recipe = recipe.override({"train.steps": steps, "train.save_every": max(1, steps // 5)})
     return train("fastspeech-test", clips, folder, recipe, progress)
 
 
@@ -325,7 +326,7 @@ def teach(
     config = preset(names[0]).make()
     assert isinstance(config, fastspeech.Config)
     encode = encode_with(config.alphabet)
-    speech = Speech.prepare(clips, config.features, encode, folder / "measured", progress=progress)
+    speech = Speech.prepare(clips, config.features, encode, measured_folder(), progress=progress)
     first = _train(names[0], speech, folder / "teacher", teacher, progress)
     master = first["model"].acoustic
     taught = Taught(speech, master, teacher.train.seed).listen(progress=progress)
