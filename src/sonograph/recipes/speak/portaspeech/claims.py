@@ -30,7 +30,7 @@ from sonograph.progress import Progress, silent
 from sonograph.recipes.arms import finished, verdict_of
 from sonograph.recipes.pretraining import data_of
 from sonograph.recipes.represent.ssamba import Peak
-from sonograph.recipes.speak.corpus import Speech, SpeechBatches, encode_with
+from sonograph.recipes.speak.corpus import Speech, SpeechBatches, encode_with, measured_folder
 from sonograph.recipes.speak.fastspeech import configured
 from sonograph.recipes.speak.portaspeech.training import SHORT, statistics
 from sonograph.records import Figure, Record, Verdict
@@ -289,7 +289,7 @@ def qualities(
         clips,
         config.features,
         encode_with(config.alphabet),
-        folder / "measured",
+        measured_folder(),
         progress=progress("measuring"),
     )
     timed = Timed(speech, aligned(speech, config.tokens, plan, folder, progress("aligning")))

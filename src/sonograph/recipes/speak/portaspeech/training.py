@@ -20,11 +20,17 @@ from sonograph.config import Config
 from sonograph.data.clips import Clips
 from sonograph.progress import Progress, silent
 from sonograph.recipes.pretraining import data_of
-from sonograph.recipes.speak.corpus import Speech, SpeechBatches, encode_with, in_order
+from sonograph.recipes.speak.corpus import (
+    Speech,
+    SpeechBatches,
+    encode_with,
+    in_order,
+    measured_folder,
+)
 from sonograph.registry import preset
 from sonograph.systems.speak import portaspeech
 from sonograph.systems.speak.portaspeech import Schedule
-from sonograph.train.trainer import TrainConfig, Trainer
+from sonograph.train.trainer import Summary, TrainConfig, Trainer
 from sonograph.writing import write_whole
 
 # The official code's: AdamW, a warm-up and then a constant rate, 1e-3 for the post-net
@@ -44,6 +50,7 @@ PUBLISHED = TrainConfig(
 SHORT = PUBLISHED.override(
     steps=4000, lr=1e-3, warmup_steps=100, eval_every=250, save_every=100, log_every=25
 ).override(lr_factors=(("*post_net*", 1.0),))
+NEXT = "`sonograph speak TEXT -o OUT.wav --model {0}`"  # what to try when it is trained
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,32 +60,25 @@ class Recipe(Config):
     batch: int = 16
     frames: int = 5000  # the most of one batch, padding counted
     workers: int = 0
-    schedule: Schedule = Schedule()
+    voice_share: float = 0.65  # of the updates, before those of the post-net
     train: TrainConfig = SHORT
+
+    @property
+    def schedule(self) -> Schedule:
+        """The published schedule, shortened to the updates that there are."""
+        return Schedule().shortened(round(self.voice_share * self.train.steps))
 
 
 def recipe_of(name: str) -> Recipe:
     """The recipe that belongs to a preset: the published schedule, or ours of small ones."""
     if name == "portaspeech-normal":
-        return Recipe(64, 40_000, train=PUBLISHED)
+        return Recipe(64, 40_000, voice_share=0.5, train=PUBLISHED)
     if name == "portaspeech-small":
-        return Recipe(128, 40_000, train=PUBLISHED)
+        return Recipe(128, 40_000, voice_share=0.5, train=PUBLISHED)
     if name == "portaspeech-mini":
-        return Recipe(schedule=Schedule().shortened(2600))
-    steps = 24  # the test preset
-    train = SHORT.override(steps=steps, warmup_steps=2, eval_every=12, save_every=4, log_every=1)
-    return shortened(Recipe(batch=8, train=train), steps)
-
-
-def shortened(recipe: Recipe, steps: int) -> Recipe:
-    """The recipe in so many updates, two thirds of them before the post-net's, and its warm-up."""
-    return recipe.override(
-        {
-            "train.steps": steps,
-            "train.warmup_steps": min(recipe.train.warmup_steps, steps // 10),
-            "schedule": Schedule().shortened(steps - steps // 3).to_dict(),
-        }
-    )
+        return Recipe()
+    train = SHORT.override(steps=24, warmup_steps=2, eval_every=12, save_every=4, log_every=1)
+    return Recipe(batch=8, train=train)
 
 
 def statistics(speech: Speech) -> tuple[Tensor, Tensor]:
@@ -93,19 +93,29 @@ def statistics(speech: Speech) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(mean).float(), torch.from_numpy(deviation).float()
 
 
-def train(
-    name: str, clips: Clips, folder: Path, recipe: Recipe, progress: Progress = silent
-) -> dict[str, Any]:
+def pretrain(
+    name: str,
+    clips: Clips,
+    folder: str | Path,
+    recipe: Recipe | None = None,
+    progress: Progress = silent,
+) -> Summary:
     """Train a preset on clips with text, into a folder; started again it goes on.
 
     `folder` holds the run (the objective with its aligner), `folder/voice` the acoustic model,
-    `folder/dropped.json` the clips that were left out and why. Returns held-out losses before and
-    after, of both stages together.
+    `folder/dropped.json` the clips that were left out and why.
     """
+    return train(name, clips, Path(folder), recipe or recipe_of(name), progress)[0]
+
+
+def train(
+    name: str, clips: Clips, folder: Path, recipe: Recipe, progress: Progress = silent
+) -> tuple[Summary, dict[str, float], dict[str, float]]:
+    """The same, with the held-out losses of both stages together, before and after."""
     config = preset(name).make()
     assert isinstance(config, portaspeech.Config)
     encode = encode_with(config.alphabet)
-    speech = Speech.prepare(clips, config.features, encode, folder / "measured", progress=progress)
+    speech = Speech.prepare(clips, config.features, encode, measured_folder(), progress=progress)
     learned, valid = speech.part("train"), speech.part("valid")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.train.seed)
@@ -142,14 +152,7 @@ def train(
     }
     weights.describe(folder, model.describe(), card)
     weights.save_folder(folder / "voice", model.acoustic, card)
-    return {
-        "loss_before": before["loss"],
-        "loss_after": after["loss"],
-        "before": before,
-        "after": after,
-        "steps": summary.steps,
-        "clips_per_s": summary.clips_per_s,
-    }
+    return summary, before, after
 
 
 def measured_on(speech: Speech, recipe: Recipe) -> Callable[[Any], dict[str, float]]:
@@ -164,5 +167,13 @@ def fit(
     """A short real training of the smallest preset, in two stages; started again it goes on."""
     recipe = recipe_of("portaspeech-test")
     if steps is not None:
-        recipe = shortened(recipe, steps)
-    return train("portaspeech-test", clips, folder, recipe, progress)
+        recipe = recipe.override({"train.steps": steps})
+    summary, before, after = train("portaspeech-test", clips, folder, recipe, progress)
+    return {
+        "loss_before": before["loss"],
+        "loss_after": after["loss"],
+        "before": before,
+        "after": after,
+        "steps": summary.steps,
+        "clips_per_s": summary.clips_per_s,
+    }
