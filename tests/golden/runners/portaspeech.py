@@ -49,6 +49,9 @@ def run(case: Any, golden: Any) -> dict[str, Any]:
     model = ps.build(config).eval()
     model.load_state_dict(ps.from_published(state))
     assert sum(p.numel() for p in model.parameters()) == about["parameters"]
+    again = ps.to_published(model)
+    assert again.keys() == state.keys()
+    assert all(torch.equal(value, state[name]) for name, value in again.items())
     given = {name: torch.as_tensor(value) for name, value in case.inputs.items()}
     answers = _trained(model, given, about, golden)
     answers |= _free(model, given, about, golden)
