@@ -41,6 +41,9 @@ ADVERSARIAL = TrainConfig(
 )
 
 
+SHORTEST_S = 0.3  # of a clip that is learned from
+
+
 @dataclasses.dataclass(frozen=True)
 class Plan(Config):
     """How a vocoder learns."""
@@ -91,7 +94,7 @@ def train_vocoder(
     `folder/regression` and `folder/adversarial` are the runs of the two stages.
     """
     spec = vocoder.spec
-    train, valid = divided(clips.filter(lambda clip: clip.duration_s >= 0.3))
+    train, valid = divided(clips.filter(lambda clip: clip.duration_s >= SHORTEST_S))
     crop_s = plan.crop_frames * spec.hop_samples / spec.rate_hz
     seed = plan.train.seed
     model = Pretraining(vocoder)
