@@ -182,9 +182,9 @@ ABOUT = About(
         "Pitch or loudness of single words is to be set: FastSpeech 2 has controls, this only a "
         "pace.",
         "Durations of single phones are needed exactly: they are predicted by words.",
-        "Minutes of training: the post-net learns only after everything else has. After 280 updates "
-        "its mels were sharper than recordings, not blurred like FastSpeech 2's, but lay half as "
-        "far off again (docs/claims.md).",
+        "Minutes of training: the post-net learns only after everything else has. Measured here "
+        "after 280 updates (docs/claims.md), its mels had too much detail where FastSpeech 2's had "
+        "too little, and lay nearly half as far again from the recordings.",
     ),
     paper="Yi Ren, Jinglin Liu, Zhou Zhao, NeurIPS 2021",
     figures=(
