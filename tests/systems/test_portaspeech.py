@@ -304,6 +304,7 @@ def test_held_out_tells_both_stages_whatever_is_learned_now() -> None:
     assert int(objective.updates) == 200_000
 
 
+@torch.no_grad()
 def test_a_beginning_at_the_corpus_is_whitened_by_the_post_net() -> None:
     model = registry.build("portaspeech-test").eval()
     mean, deviation = torch.linspace(-9, -2, 80), torch.linspace(0.5, 3, 80)
