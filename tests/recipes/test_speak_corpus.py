@@ -169,7 +169,7 @@ def test_times_of_tokens_are_those_of_the_file():
 
 
 def test_nothing_to_learn_from_is_an_error(clips, tmp_path):
-    with pytest.raises(InputError, match="none of 1 clips can be learned from .*no text"):
+    with pytest.raises(InputError, match=r"none of 1 clips can be learned from .*no text"):
         Speech.prepare(clips.filter(lambda c: c.id == "mute"), SPEC, letters, tmp_path)
     with pytest.raises(InputError, match="no clips to make batches of"):
         SpeechBatches(Speech(SPEC, [], []), 2)

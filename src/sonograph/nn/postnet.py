@@ -1,6 +1,7 @@
 """Post-nets: what a second look at a whole spectrogram adds to it.
 
-Both take and answer (b, t, rows); the answer is to be added. Batch norms see padding in training.
+Both take and answer (b, t, rows); the answer is to be added. Where a mask (b, t) is given, nothing
+depends on what lies outside it, but for the statistics of batch norms in training.
 """
 
 from __future__ import annotations
@@ -8,8 +9,9 @@ from __future__ import annotations
 import itertools
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.nn.utils import rnn
 
 
 class Postnet(nn.Module):
@@ -37,10 +39,12 @@ class Postnet(nn.Module):
             gain = nn.init.calculate_gain("linear" if last else "tanh")
             nn.init.xavier_uniform_(layer.weight, gain)
 
-    def forward(self, mel: Float[Tensor, "b t rows"]) -> Float[Tensor, "b t rows"]:
+    def forward(
+        self, mel: Float[Tensor, "b t rows"], mask: Bool[Tensor, "b t"] | None = None
+    ) -> Float[Tensor, "b t rows"]:
         x = mel.transpose(1, 2)
         for place, (convolve, norm) in enumerate(zip(self.convolutions, self.norms)):
-            x = norm(convolve(x))
+            x = norm(convolve(_shown(x, mask)))
             x = self.dropout(x.tanh() if place < len(self.norms) - 1 else x)
         return x.transpose(1, 2)
 
@@ -71,15 +75,24 @@ class CBHG(nn.Module):
             assert isinstance(layer, nn.Linear)
             nn.init.constant_(layer.bias, -1.0)  # highways begin by letting through
 
-    def forward(self, mel: Float[Tensor, "b t rows"]) -> Float[Tensor, "b t rows"]:
-        count, x = mel.shape[1], mel.transpose(1, 2)
+    def forward(
+        self, mel: Float[Tensor, "b t rows"], mask: Bool[Tensor, "b t"] | None = None
+    ) -> Float[Tensor, "b t rows"]:
+        count, x = mel.shape[1], _shown(mel.transpose(1, 2), mask)
         found = [
             norm(layer(x)[:, :, :count].relu()) for layer, norm in zip(self.bank, self.bank_norms)
         ]
         x = nn.functional.max_pool1d(torch.cat(found, dim=1), 2, 1, padding=1)[:, :, :count]
-        x = self.narrow_norm(self.narrow(x).relu())
-        x = self.back_norm(self.back(x)).transpose(1, 2) + mel
+        x = self.narrow_norm(self.narrow(_shown(x, mask)).relu())
+        x = self.back_norm(self.back(_shown(x, mask))).transpose(1, 2) + mel
         for new, share in zip(self.new, self.share):
             through = share(x).sigmoid()
             x = new(x).relu() * through + x * (1 - through)
-        return self.project(self.gru(x)[0])
+        if mask is None:
+            return self.project(self.gru(x)[0])
+        packed = rnn.pack_padded_sequence(x, mask.sum(1).cpu(), True, enforce_sorted=False)
+        return self.project(rnn.pad_packed_sequence(self.gru(packed)[0], True, 0.0, count)[0])
+
+
+def _shown(x: Float[Tensor, "b c t"], mask: Bool[Tensor, "b t"] | None) -> Tensor:
+    return x if mask is None else x.masked_fill(~mask[:, None], 0.0)

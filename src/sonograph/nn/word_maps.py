@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int64, Real
 from torch import Tensor, nn
 
 from sonograph.errors import InputError
@@ -46,8 +46,8 @@ def pooled(
 
 
 def summed(
-    values: Float[Tensor, "b n"], words: Int64[Tensor, "b n"], most: int
-) -> Float[Tensor, "b w"]:
+    values: Real[Tensor, "b n"], words: Int64[Tensor, "b n"], most: int
+) -> Real[Tensor, "b w"]:
     """The sum over each word's positions."""
     return values.new_zeros(len(values), most + 1).scatter_add(1, words, values)[:, 1:]
 
@@ -110,7 +110,7 @@ def cut_to_multiple(frames: Int64[Tensor, "b w"], multiple: int) -> Int64[Tensor
 
 
 def shared_out(
-    wishes: Float[Tensor, "b n"], words: Int64[Tensor, "b n"], frames: Int64[Tensor, "b w"]
+    wishes: Real[Tensor, "b n"], words: Int64[Tensor, "b n"], frames: Int64[Tensor, "b w"]
 ) -> Int64[Tensor, "b n"]:
     """Whole durations of tokens that sum up to their word's, in proportion to their wishes.
 

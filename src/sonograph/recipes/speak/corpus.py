@@ -1,6 +1,6 @@
 """Recordings with their text, made ready to learn speech from.
 
-    speech = Speech.prepare(clips, spec, encode, folder)
+    speech = Speech.prepare(clips, spec, encode, measured_folder())
     for batch in SpeechBatches(speech.part("train"), batch_size=16).start_at(1_200): ...
 
 with encode = encode_with("arpabet") for a model that reads that alphabet.
@@ -15,13 +15,14 @@ name that says from which file, which stretch and which recipe they come.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import io
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -43,6 +44,13 @@ Part = Literal["train", "valid", "test", "all"]
 
 # A clip's text as numbers of tokens (0 is none) and the word that each of them belongs to.
 Encode = Callable[[Clip], tuple[Sequence[int], Sequence[int]]]
+
+
+def measured_folder() -> Path:
+    """Where what was measured is kept: with the corpora, for all runs and systems."""
+    from sonograph.data.corpora import data_folder
+
+    return data_folder() / "measured"
 
 
 def encode_with(alphabet: str) -> Encode:
@@ -131,12 +139,12 @@ class Speech:
             raise InputError(f"none of {len(clips)} clips can be learned from{reason}")
         return cls(spec, items, dropped)
 
-    def part(self, name: Part, seed: int = 0) -> Speech:
+    def part(self, name: Part, seed: int = 0) -> Self:
         """A twentieth of the clips for "valid", one for "test", by a hash of their names."""
-        if name == "all":
-            return self
-        kept = [item for item in self.items if _part_of(item.id, seed) == name]
-        return Speech(self.spec, kept, self.dropped)
+        kept = copy.copy(self)
+        if name != "all":
+            kept.items = [item for item in self.items if _part_of(item.id, seed) == name]
+        return kept
 
     def batch(self, rows: Sequence[int]) -> SpeechBatch:
         """These clips as one batch, padded with zeros."""

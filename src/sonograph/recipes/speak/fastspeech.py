@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import math
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sonograph import weights
 from sonograph.config import Config
 from sonograph.data.clips import Clips
+from sonograph.metrics.intervals import Interval, mean_interval
+from sonograph.nn.acoustic import SpeechBatch, Text
+from sonograph.nn.monotonic import from_attention
 from sonograph.progress import Progress, silent
+from sonograph.recipes.arms import finished
 from sonograph.recipes.pretraining import data_of
 from sonograph.recipes.speak.corpus import (
     Speech,
@@ -22,9 +28,11 @@ from sonograph.recipes.speak.corpus import (
     Suspicion,
     encode_with,
     in_order,
+    measured_folder,
     suspicious,
 )
-from sonograph.registry import preset
+from sonograph.records import Figure, Record, Verdict
+from sonograph.registry import build, preset
 from sonograph.systems.speak import fastspeech
 from sonograph.train.trainer import TrainConfig, Trainer
 
@@ -116,9 +124,22 @@ def train(
         clips,
         config.features,
         encode_with(config.alphabet),
-        folder / "measured",
+        measured_folder(),
         progress=progress,
     )
+    found = _train(name, speech, folder, recipe, progress)
+    model, summary = found.pop("model"), found.pop("summary")
+    write_lists(speech, model, folder)
+    card = card_of(name, clips, speech, recipe, found["after"], summary)
+    weights.describe(folder, model.describe(), card)
+    weights.save_folder(folder / "voice", model.acoustic, card)
+    return found
+
+
+def _train(
+    name: str, speech: Speech, folder: Path, recipe: Recipe, progress: Progress
+) -> dict[str, Any]:
+    """One run on a corpus that is ready: held-out losses before and after, model and summary."""
     learned, held_out = speech.part("train"), speech.part("valid")
     torch.manual_seed(recipe.train.seed)
     acoustic = fastspeech.build(configured(name, learned))
@@ -143,10 +164,6 @@ def train(
     model.eval()
     with torch.no_grad():
         after = measure(model)
-    write_lists(speech, model, folder)
-    card = card_of(name, clips, speech, recipe, after, summary)
-    weights.describe(folder, model.describe(), card)
-    weights.save_folder(folder / "voice", model.acoustic, card)
     return {
         "loss_before": before["loss"],
         "loss_after": after["loss"],
@@ -154,6 +171,8 @@ def train(
         "after": after,
         "steps": summary.steps,
         "clips_per_s": summary.clips_per_s,
+        "model": model,
+        "summary": summary,
     }
 
 
@@ -237,7 +256,337 @@ def fit(
     folder: Path, clips: Clips, steps: int | None, progress: Progress = silent
 ) -> dict[str, Any]:
     """A short real training of the smallest preset: what `tests/evidence.py` kills and starts."""
-    recipe = recipe_of("fastspeech-test")
+    recipe = recipe_of("fastspeech-test").override({"train.log_every": 1})
     if steps is not None:
-        recipe = recipe.override({"train.steps": steps})
+        recipe = recipe.override({"train.steps": steps, "train.save_every": max(1, steps // 5)})
     return train("fastspeech-test", clips, folder, recipe, progress)
+
+
+# --- teacher and student: FastSpeech as the paper trains it ---------------------------------------
+
+
+class Taught(Speech):
+    """A corpus as a teacher says it: its durations, and its mels in place of the recorded ones.
+
+    Stages B and C of the paper: durations from the head of largest focus rate while the teacher
+    reads the recording (section 3.3), mels from the same pass, so that both fit each other.
+    """
+
+    def __init__(self, speech: Speech, teacher: fastspeech.TransformerTTS, seed: int = 0):
+        super().__init__(speech.spec, speech.items, speech.dropped)
+        self.teacher, self.seed = teacher.eval(), seed
+        self.kept: dict[str, tuple[Tensor, Tensor, float]] = {}
+
+    @torch.no_grad()
+    def listen(self, batch: int = 16, progress: Progress = silent) -> Taught:
+        """Let the teacher say every clip; what `batch` then gives is what it said. Returns self."""
+        order = sorted(range(len(self)), key=lambda row: self.items[row].frames)
+        for k in range(0, len(order), batch):
+            rows = order[k : k + batch]
+            given = super().batch(rows)
+            noise = torch.Generator().manual_seed(self.seed * 1_000_003 + k)
+            taught = self.teacher(given.text, given.features, given.lengths, noise)
+            found = from_attention(taught.attention, given.lengths, given.text.lengths)
+            for place, row in enumerate(rows):
+                item = self.items[row]
+                frames = found.frames[place, : len(item.ids)].clone()
+                mel = taught.refined[place, : item.frames].T.clone()
+                self.kept[item.id] = (frames, mel, float(found.score[place]))
+            progress(min(k + batch, len(order)), len(order), "the teacher speaks")
+        return self
+
+    def focus(self) -> float:
+        """Mean focus rate: near 1 where the teacher knows which token each frame says."""
+        return float(np.mean([score for _, _, score in self.kept.values()]))
+
+    def batch(self, rows: Sequence[int]) -> SpeechBatch:
+        given = super().batch(rows)
+        durations = torch.zeros_like(given.text.ids)
+        features = given.features.clone()
+        for place, row in enumerate(rows):
+            frames, mel, _ = self.kept[self.items[row].id]
+            durations[place, : len(frames)] = frames
+            features[place, :, : mel.shape[1]] = mel
+        return given._replace(features=features, durations=durations)
+
+
+def teach(
+    clips: Clips,
+    folder: Path,
+    teacher: Recipe,
+    student: Recipe,
+    names: tuple[str, str] = ("fastspeech-teacher-mini", "fastspeech-student-mini"),
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """The paper's three stages: train the teacher, let it speak, train the student on that.
+
+    `folder/teacher` and `folder/student` are the runs; started again it goes on. Returns held-out
+    losses of both (the student's against the teacher's mels), and the teacher's focus rate.
+    """
+    config = preset(names[0]).make()
+    assert isinstance(config, fastspeech.Config)
+    encode = encode_with(config.alphabet)
+    speech = Speech.prepare(clips, config.features, encode, measured_folder(), progress=progress)
+    first = _train(names[0], speech, folder / "teacher", teacher, progress)
+    master = first["model"].acoustic
+    taught = Taught(speech, master, teacher.train.seed).listen(progress=progress)
+    second = _train(names[1], taught, folder / "student", student, progress)
+    weights.save_folder(folder / "student" / "voice", second["model"].acoustic, {"name": names[1]})
+    return {
+        **{
+            who: {key: value for key, value in run.items() if key not in ("model", "summary")}
+            for who, run in (("teacher", first), ("student", second))
+        },
+        "focus_rate": taught.focus(),
+    }
+
+
+# --- the claim ------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Scale(Config):
+    """How large the claim is measured; everything is fixed before a run."""
+
+    student: str = "fastspeech"
+    teacher: str = "fastspeech-teacher"
+    vocoder: str = "hifigan-v1"
+    frames: tuple[int, ...] = (100, 200, 400, 800)
+    end_to_end: int = 400  # frames, with the vocoder
+    uncached: int = 100  # frames of the teacher that computes all past frames anew
+    frames_a_token: int = 8
+    seeds: int = 5
+    texts: int = 50  # whose lengths are compared under other paces
+    paces: tuple[float, ...] = (0.5, 0.75, 1.25, 1.5, 2.0)
+
+
+SCALES = {"cpu": Scale(), "gpu": Scale(seeds=10)}
+TIMES = 10.0
+WITHIN = 0.02
+PAPER = (
+    Figure("mel generation, teacher against FastSpeech (V100)", 269.4, unit="times"),
+    Figure("end to end with WaveGlow (V100)", 38.3, unit="times"),
+)
+SPEED_RULE = (
+    "Both say the same number of frames from untrained weights of the published sizes (durations "
+    "are given to FastSpeech, the teacher does not stop), batch 1, timed in turns over {seeds} "
+    "seeds of weights and texts; the teacher keeps keys, values and convolution inputs of past "
+    "frames. Shown: at every length the 95 % Student's t interval of the logarithm of the ratio of "
+    "times lies above 0, and at {longest} frames it lies above that of {times:g}. Not shown: it "
+    "lies below 0 at some length, or below that of {times:g} at {longest} frames. Else "
+    "inconclusive."
+)
+PACE_RULE = (
+    "{texts} texts a seed, {seeds} seeds, predicted durations of some seven frames a token, paces "
+    "{paces}: shown if no text's length differs by more than {within:.0%} from its length at pace "
+    "1 divided by the pace; not shown otherwise."
+)
+
+
+def claim(
+    scale: str,
+    folder: Path,
+    data_folder: Path | None = None,
+    progress: Callable[[str], Progress] = lambda title: silent,
+) -> list[tuple[str, Record]]:
+    """Speed against the autoregressive teacher, and control of pace.
+
+    Skipped and repeated words on hard sentences are not measured: they need a trained pair, and
+    minutes do not train an autoregressive one that speaks. Returns (name, record) pairs.
+    """
+    return measured_claim(SCALES[scale], scale, folder, progress)
+
+
+def measured_claim(
+    plan: Scale, scale: str, folder: Path, progress: Callable[[str], Progress]
+) -> list[tuple[str, Record]]:
+    began = time.perf_counter()
+    tell = progress("speed")
+    rows = []
+    for seed in range(plan.seeds):
+        rows.append(race(plan, seed))
+        tell(seed + 1, plan.seeds, f"{max(plan.frames)} frames: {rows[-1]['longest']:.1f} times")
+    tell = progress("pace")
+    off = []
+    for seed in range(plan.seeds):
+        off.append(pace_errors(plan, seed))
+        tell(seed + 1, plan.seeds, f"worst {off[-1]['ours']:.2%}")
+    details = {"scale": plan.to_dict(), "threads": torch.get_num_threads()}
+    details["not measured"] = (
+        "Skipped and repeated words on hard sentences: minutes do not train an autoregressive "
+        "teacher that speaks."
+    )
+    found = [
+        ("claim", speed_record(plan, rows, details)),
+        ("claim-pace", pace_record(plan, off, details)),
+    ]
+    return finished(found, scale, folder, began)
+
+
+def race(plan: Scale, seed: int) -> dict[str, Any]:
+    """Seconds of each arm at each length, one after the other."""
+    vocoder = build(plan.vocoder, seed=seed).eval()
+    student = build(plan.student, seed=seed, features=vocoder.spec).eval()
+    teacher = build(plan.teacher, seed=seed, features=vocoder.spec).eval()
+    found: dict[str, Any] = {"student": {}, "teacher": {}}
+    draw = torch.Generator().manual_seed(seed)
+    texts = {frames: _text(plan, frames, student.config.tokens, draw) for frames in plan.frames}
+
+    def by_student(frames: int) -> Tensor:
+        text, durations = texts[frames]
+        return student(text, durations).refined.transpose(1, 2)
+
+    def by_teacher(frames: int) -> Tensor:
+        noise = torch.Generator().manual_seed(seed)
+        return teacher.generate(texts[frames][0], frames, False, noise)[0]
+
+    with torch.no_grad():
+        by_student(plan.frames[0]), by_teacher(plan.frames[0])  # the first call of a shape is slow
+        for frames in plan.frames:
+            found["student"][frames] = min(_seconds(by_student, frames) for _ in range(3))
+            found["teacher"][frames] = _seconds(by_teacher, frames)
+        mel = by_student(plan.end_to_end)
+        vocoder(mel[:, :, :20])
+        found["vocoder"] = _seconds(vocoder, mel)
+        text, _ = texts[plan.frames[0]]
+        found["uncached"] = _seconds(lambda n: _again_and_again(teacher, text, n), plan.uncached)
+    longest = max(plan.frames)
+    found["longest"] = found["teacher"][longest] / found["student"][longest]
+    return found
+
+
+def _text(plan: Scale, frames: int, tokens: int, draw: torch.Generator) -> tuple[Text, Tensor]:
+    """A text of random tokens, and durations that sum up to `frames`."""
+    count = max(1, frames // plan.frames_a_token)
+    ids = torch.randint(1, tokens, (1, count), generator=draw)
+    cuts = torch.arange(count + 1) * frames // count
+    return Text(ids, torch.tensor([count]), torch.arange(count)[None]), cuts.diff()[None]
+
+
+def _seconds(act: Callable[[Any], Any], argument: Any) -> float:
+    began = time.perf_counter()
+    act(argument)
+    return time.perf_counter() - began
+
+
+def _again_and_again(teacher: fastspeech.TransformerTTS, text: Text, frames: int) -> None:
+    """Every frame by a pass over all before it: what generation costs without a memory."""
+    mel = torch.zeros(1, teacher.spec.rows, frames)
+    for t in range(1, frames + 1):
+        said = teacher(text, mel[:, :, :t], torch.tensor([t]))
+        mel[:, :, t - 1] = said.mel[:, -1]
+
+
+def speed_record(plan: Scale, rows: list[dict[str, Any]], details: dict[str, Any]) -> Record:
+    """What the race says, by `SPEED_RULE`."""
+    figures, logs = [], {}
+    for frames in sorted(plan.frames, reverse=True):
+        logs[frames] = mean_interval(
+            [math.log(row["teacher"][frames] / row["student"][frames]) for row in rows]
+        )
+        figures.append(_times(f"mel of {frames} frames, teacher against FastSpeech", logs[frames]))
+    n = plan.end_to_end
+    whole = mean_interval(
+        [
+            math.log((row["teacher"][n] + row["vocoder"]) / (row["student"][n] + row["vocoder"]))
+            for row in rows
+        ]
+    )
+    figures.append(_times(f"end to end with {plan.vocoder}, {n} frames", whole))
+    uncached = mean_interval(
+        [math.log(row["uncached"] / row["student"][plan.uncached]) for row in rows]
+    )
+    figures.append(_times(f"mel of {plan.uncached} frames, teacher without memory", uncached))
+    for arm in ("teacher", "student"):
+        slopes = [
+            1000 * np.polyfit(plan.frames, [row[arm][f] for f in plan.frames], 1)[0] for row in rows
+        ]
+        slope = mean_interval(slopes)
+        figures.append(Figure(f"{arm}, each frame more", slope.mean, slope.low, slope.high, "ms"))
+    longest = max(plan.frames)
+    far = logs[longest]
+    verdict: Verdict = "inconclusive"
+    if all(one.low > 0 for one in logs.values()) and far.low > math.log(TIMES):
+        verdict = "shown"
+    elif any(one.high < 0 for one in logs.values()) or far.high < math.log(TIMES):
+        verdict = "not shown"
+    seconds = [
+        {
+            "student": {str(f): round(row["student"][f], 4) for f in plan.frames},
+            "teacher": {str(f): round(row["teacher"][f], 4) for f in plan.frames},
+            "vocoder": round(row["vocoder"], 4),
+            "uncached": round(row["uncached"], 4),
+        }
+        for row in rows
+    ]
+    return Record(
+        system="fastspeech",
+        kind="claim",
+        sentence="A mel in one pass is much faster than frame by frame, the more the longer it is.",
+        rule=SPEED_RULE.format(seeds=plan.seeds, longest=longest, times=TIMES),
+        verdict=verdict,
+        measured=tuple(figures),
+        paper=PAPER,
+        arms=(plan.student, plan.teacher),
+        seeds=tuple(range(plan.seeds)),
+        details=details | {"seconds": seconds},
+    )
+
+
+def _times(name: str, logs: Interval) -> Figure:
+    return Figure(name, math.exp(logs.mean), math.exp(logs.low), math.exp(logs.high), "times")
+
+
+def pace_errors(plan: Scale, seed: int) -> dict[str, float]:
+    """Largest relative error of a text's length over texts and paces: ours, and by rounding every
+    token as the official code does.
+    """
+    config = preset(plan.student).make()
+    assert isinstance(config, fastspeech.Config)
+    model = build(plan.student, seed=seed).eval()
+    draw = torch.Generator().manual_seed(seed)
+    worst = {"ours": 0.0, "each token cut": 0.0}
+    with torch.no_grad():
+        model.duration.project.bias.fill_(math.log(1 + 7.0))
+        for _ in range(plan.texts):
+            count = int(torch.randint(10, 80, (), generator=draw))
+            ids = torch.randint(1, config.tokens, (1, count), generator=draw)
+            text = Text(ids, torch.tensor([count]), torch.arange(count)[None])
+            predicted = model.duration(model.encode(text))[..., 0]
+            plain = model.frames_of(predicted, text)
+            for pace in plan.paces:
+                wanted = float(plain.sum()) / pace
+                said = model.frames_of(predicted, text, torch.full(ids.shape, pace))
+                cut = (plain / pace).floor()
+                for name, frames in (("ours", said), ("each token cut", cut)):
+                    error = abs(float(frames.sum()) - wanted) / wanted
+                    worst[name] = max(worst[name], error)
+    return worst
+
+
+def pace_record(plan: Scale, off: list[dict[str, float]], details: dict[str, Any]) -> Record:
+    """What `pace_errors` say, by `PACE_RULE`."""
+    worst = {name: max(row[name] for row in off) for name in off[0]}
+    return Record(
+        system="fastspeech",
+        kind="claim",
+        sentence="A text spoken at another pace is as much shorter or longer, within 2 %.",
+        rule=PACE_RULE.format(
+            texts=plan.texts,
+            seeds=plan.seeds,
+            paces=", ".join(f"{pace:g}" for pace in plan.paces),
+            within=WITHIN,
+        ),
+        verdict="shown" if worst["ours"] <= WITHIN else "not shown",
+        measured=(
+            Figure("largest error of a length", 100 * worst["ours"], unit="%", goal="at most 2"),
+            Figure(
+                "the same where every token's length is cut to whole frames (ming024)",
+                100 * worst["each token cut"],
+                unit="%",
+            ),
+        ),
+        arms=(plan.student,),
+        seeds=tuple(range(plan.seeds)),
+        details=details,
+    )

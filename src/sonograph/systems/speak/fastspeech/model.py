@@ -259,7 +259,7 @@ class FastSpeech(Acoustic):
         y = masked(y, shown)
         decoded = self.decoder(y, inside)
         mel = masked(self.project(decoded), shown)
-        refined = mel if self.postnet is None else masked(mel + self.postnet(mel), shown)
+        refined = mel if self.postnet is None else masked(mel + self.postnet(mel, shown), shown)
         return Said(
             encoded,
             y,

@@ -189,7 +189,7 @@ class TransformerTTS(Acoustic):
             maps.append(attention)
         inside = mask_of(lengths, x.shape[1])
         mel = masked(self.project(x), inside)
-        refined = mel if self.postnet is None else masked(mel + self.postnet(mel), inside)
+        refined = mel if self.postnet is None else masked(mel + self.postnet(mel, inside), inside)
         return Taught(mel, refined, self.stop(x)[..., 0], torch.cat(maps, 1).transpose(0, 1))
 
     @torch.no_grad()
@@ -229,7 +229,7 @@ class TransformerTTS(Acoustic):
         inside = mask_of(lengths, mel.shape[1])
         mel = masked(mel, inside)
         if self.postnet is not None:
-            mel = masked(mel + self.postnet(mel), inside)
+            mel = masked(mel + self.postnet(mel, inside), inside)
         return mel.transpose(1, 2), lengths
 
     @torch.no_grad()

@@ -1,0 +1,179 @@
+"""How PortaSpeech is trained: two stages of one run, on any corpus of speech with text.
+
+Durations come from an aligner that learns along in the first stage (nn/aligner.py).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sonograph import weights
+from sonograph.config import Config
+from sonograph.data.clips import Clips
+from sonograph.progress import Progress, silent
+from sonograph.recipes.pretraining import data_of
+from sonograph.recipes.speak.corpus import (
+    Speech,
+    SpeechBatches,
+    encode_with,
+    in_order,
+    measured_folder,
+)
+from sonograph.registry import preset
+from sonograph.systems.speak import portaspeech
+from sonograph.systems.speak.portaspeech import Schedule
+from sonograph.train.trainer import Summary, TrainConfig, Trainer
+from sonograph.writing import write_whole
+
+# The official code's: AdamW, a warm-up and then a constant rate, 1e-3 for the post-net
+PUBLISHED = TrainConfig(
+    steps=320_000,
+    lr=2e-4,
+    lr_factors=(("*post_net*", 5.0),),
+    betas=(0.9, 0.98),
+    weight_decay=0.0,
+    clip_norm=1.0,
+    schedule="constant",
+    warmup_steps=8000,
+    eval_every=2000,
+    save_every=1000,
+    log_every=100,
+)
+SHORT = PUBLISHED.override(
+    steps=4000, lr=1e-3, warmup_steps=100, eval_every=250, save_every=100, log_every=25
+).override(lr_factors=(("*post_net*", 1.0),))
+NEXT = "`sonograph speak TEXT -o OUT.wav --model {0}`"  # what to try when it is trained
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe(Config):
+    """Training of one preset."""
+
+    batch: int = 16
+    frames: int = 5000  # the most of one batch, padding counted
+    workers: int = 0
+    voice_share: float = 0.65  # of the updates, before those of the post-net
+    train: TrainConfig = SHORT
+
+    @property
+    def schedule(self) -> Schedule:
+        """The published schedule, shortened to the updates that there are."""
+        return Schedule().shortened(round(self.voice_share * self.train.steps))
+
+
+def recipe_of(name: str) -> Recipe:
+    """The recipe that belongs to a preset: the published schedule, or ours of small ones."""
+    if name == "portaspeech-normal":
+        return Recipe(64, 40_000, voice_share=0.5, train=PUBLISHED)
+    if name == "portaspeech-small":
+        return Recipe(128, 40_000, voice_share=0.5, train=PUBLISHED)
+    if name == "portaspeech-mini":
+        return Recipe()
+    train = SHORT.override(steps=24, warmup_steps=2, eval_every=12, save_every=4, log_every=1)
+    return Recipe(batch=8, train=train)
+
+
+def statistics(speech: Speech) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of each row of the features, over all frames."""
+    sums, squares, count = 0.0, 0.0, 0
+    for item in speech.items:
+        values = item.read()[0].astype(np.float64)
+        sums, squares = sums + values.sum(1), squares + np.square(values).sum(1)
+        count += values.shape[1]
+    mean = np.asarray(sums) / count
+    deviation = np.sqrt(np.maximum(np.asarray(squares) / count - np.square(mean), 1e-4))
+    return torch.from_numpy(mean).float(), torch.from_numpy(deviation).float()
+
+
+def pretrain(
+    name: str,
+    clips: Clips,
+    folder: str | Path,
+    recipe: Recipe | None = None,
+    progress: Progress = silent,
+) -> Summary:
+    """Train a preset on clips with text, into a folder; started again it goes on.
+
+    `folder` holds the run (the objective with its aligner), `folder/voice` the acoustic model,
+    `folder/dropped.json` the clips that were left out and why.
+    """
+    return train(name, clips, Path(folder), recipe or recipe_of(name), progress)[0]
+
+
+def train(
+    name: str, clips: Clips, folder: Path, recipe: Recipe, progress: Progress = silent
+) -> tuple[Summary, dict[str, float], dict[str, float]]:
+    """The same, with the held-out losses of both stages together, before and after."""
+    config = preset(name).make()
+    assert isinstance(config, portaspeech.Config)
+    encode = encode_with(config.alphabet)
+    speech = Speech.prepare(clips, config.features, encode, measured_folder(), progress=progress)
+    learned, valid = speech.part("train"), speech.part("valid")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.train.seed)
+        model = portaspeech.Pretraining(portaspeech.build(config), recipe.schedule)
+    portaspeech.begin_at(model.acoustic, *statistics(learned))
+    measure = measured_on(valid if len(valid) else learned, recipe)
+    before = measure(model.eval())
+    summary = Trainer(
+        model,
+        lambda learner, batch, generator: learner(batch, generator),
+        SpeechBatches(learned, recipe.batch, recipe.frames, recipe.train.seed, recipe.workers),
+        folder,
+        recipe.train,
+        measure,
+        progress,
+        best=None,
+    ).run()
+    after = measure(model.eval())
+    dropped = [dataclasses.asdict(one) for one in speech.dropped]
+    text = json.dumps(dropped, indent=1, ensure_ascii=False) + "\n"
+    write_whole(folder / "dropped.json", text.encode())
+    card = {
+        "name": name,
+        "system": "portaspeech",
+        "summary": f"PortaSpeech, trained on {speech.seconds / 60:.0f} min of speech",
+        "data": data_of(clips),
+        "clips": len(speech),
+        "dropped": len(speech.dropped),
+        "steps": summary.steps,
+        "seconds": round(summary.seconds, 1),
+        "held_out": after,
+        "recipe": recipe.to_dict(),
+        "licence": "Apache-2.0 for the weights; the licences of the data are listed with it",
+    }
+    weights.describe(folder, model.describe(), card)
+    weights.save_folder(folder / "voice", model.acoustic, card)
+    return summary, before, after
+
+
+def measured_on(speech: Speech, recipe: Recipe) -> Callable[[Any], dict[str, float]]:
+    """The losses of both stages on held-out clips."""
+    kept = list(in_order(speech, recipe.batch, recipe.frames))
+    return lambda model: portaspeech.held_out(model, kept)
+
+
+def fit(
+    folder: Path, clips: Clips, steps: int | None, progress: Progress = silent
+) -> dict[str, Any]:
+    """A short real training of the smallest preset, in two stages; started again it goes on."""
+    recipe = recipe_of("portaspeech-test")
+    if steps is not None:
+        recipe = recipe.override({"train.steps": steps})
+    summary, before, after = train("portaspeech-test", clips, folder, recipe, progress)
+    return {
+        "loss_before": before["loss"],
+        "loss_after": after["loss"],
+        "before": before,
+        "after": after,
+        "steps": summary.steps,
+        "clips_per_s": summary.clips_per_s,
+    }

@@ -1,0 +1,273 @@
+"""What PortaSpeech learns by, in two stages. Section 3.4 of the paper, and the official code.
+
+First everything but the post-net: the mel by L1 and structural similarity, the divergence of the
+autoencoder's posterior from its flow prior, the durations of words. Then the post-net alone, by
+the likelihood of the mel given what the rest, frozen, says of it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from sonograph.audio.feature_spec import FeatureSpec
+from sonograph.config import Config as PlainConfig
+from sonograph.errors import InputError
+from sonograph.losses.ssim import BIAS, ssim_loss
+from sonograph.nn.acoustic import SpeechBatch
+from sonograph.nn.aligner import (
+    Aligner,
+    beta_binomial_prior,
+    binarisation_loss,
+    forward_sum_loss,
+)
+from sonograph.nn.couplings import Step
+from sonograph.nn.monotonic import to_hard
+from sonograph.nn.word_maps import cut_to_multiple, frame_map, summed, word_map
+from sonograph.systems.speak.portaspeech.model import STRIDE, PortaSpeech, Posterior
+
+Compat = Literal["none", "published"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule(PlainConfig):
+    """From which update on what is learned; the published ones. Weights beside them."""
+
+    divergence_from: int = 10_000
+    post_net_from: int = 160_000  # and from there nothing else
+    binarise_from: int = 18_000  # of the aligner, where there are no durations
+    mel: float = 0.5  # of each of its two losses
+    divergence: float = 1.0
+    forward_sum: float = 0.1
+
+    def shortened(self, voice: int) -> Schedule:
+        """The same schedule with so many updates before the post-net's."""
+        share = voice / self.post_net_from
+        return dataclasses.replace(
+            self,
+            divergence_from=round(self.divergence_from * share),
+            post_net_from=voice,
+            binarise_from=round(self.binarise_from * share),
+        )
+
+
+def mel_losses(
+    predicted: Float[Tensor, "b rows t"],
+    target: Float[Tensor, "b rows t"],
+    mask: Float[Tensor, "b 1 t"],
+    compat: Compat = "none",
+    bias: float = BIAS,
+) -> dict[str, Float[Tensor, ""]]:
+    """L1 and 1 - SSIM, means over the valid frames. `bias` lifts features for the similarity.
+
+    compat: "published" lets the windows of the similarity see what is predicted of padding.
+    """
+    frames = mask[:, 0] > 0
+    l1 = ((predicted - target).abs() * mask).sum() / (mask.sum() * target.shape[1])
+    a, b = (x.transpose(1, 2) for x in (predicted, target))
+    if compat == "published":
+        alike = ssim_loss(a, b, frames, bias)
+    else:  # zeros after the end, as around a clip alone
+        kept = mask.transpose(1, 2)
+        alike = ssim_loss((a + bias) * kept, (b + bias) * kept, frames, bias=0.0)
+    return {"l1": l1, "ssim": alike}
+
+
+def lift(spec: FeatureSpec) -> float:
+    """What makes the quietest value of a logarithmic mel 0: 6 for that of NATSpeech."""
+    if spec.log not in ("ln", "log10"):
+        return 0.0
+    return -(math.log if spec.log == "ln" else math.log10)(spec.log_floor)
+
+
+def duration_loss(
+    predicted: Float[Tensor, "b w"], frames: Int64[Tensor, "b w"], words: Int64[Tensor, "b"]
+) -> Float[Tensor, ""]:
+    """L1 between logarithms of 1 + frames, mean over the words."""
+    valid = torch.arange(frames.shape[1], device=frames.device) < words[:, None]
+    error = (predicted.log1p() - frames.float().log1p()).abs()
+    return (error * valid).sum() / valid.sum()
+
+
+def flow_loss(
+    z: Float[Tensor, "b rows t"],
+    log_determinant: Float[Tensor, "b"],
+    mask: Float[Tensor, "b 1 t"],
+    compat: Compat = "none",
+) -> Float[Tensor, ""]:
+    """Minus the log-likelihood of what the post-net turned into z, a value. Equation 4.
+
+    compat: "published" counts padding in the first half, and divides the log-determinant of every
+    clip by the length of every clip, so that the two halves do not make one likelihood.
+    """
+    log_p = -0.5 * (z.square() + math.log(2 * math.pi))
+    if compat == "published":
+        frames = mask.sum((1, 2))
+        return -log_p.mean() - (log_determinant[None] / frames[:, None] / z.shape[1]).mean()
+    return -((log_p * mask).sum() + log_determinant.sum()) / (mask.sum() * z.shape[1])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Lesson:
+    """A batch cut to whole fours of frames."""
+
+    features: Float[Tensor, "b rows t"]
+    mask: Float[Tensor, "b 1 t"]
+    frames: Int64[Tensor, "b w"]  # of each word
+    of_frames: Int64[Tensor, "b t"]
+    words: Int64[Tensor, "b"]
+
+
+class Pretraining(nn.Module):
+    """The objective around a model, and its aligner for recordings without durations.
+
+    (batch, generator) -> {"loss", parts}. Counts its updates, in `updates`, to know the stage.
+    Frames that do not make up four at a clip's end are left out.
+    """
+
+    updates: Tensor
+
+    def __init__(self, acoustic: PortaSpeech, schedule: Schedule = Schedule()):
+        super().__init__()
+        self.acoustic, self.schedule = acoustic, schedule
+        self.lift = lift(acoustic.spec)
+        self.aligner = Aligner(acoustic.config.width, acoustic.spec.rows)
+        self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
+
+    @property
+    def stage(self) -> Literal["voice", "post_net"]:
+        """What the next update is of."""
+        return "voice" if int(self.updates) < self.schedule.post_net_from else "post_net"
+
+    def forward(self, batch: SpeechBatch, generator: torch.Generator) -> dict[str, Tensor]:
+        losses = self.voice if self.stage == "voice" else self.post_net
+        parts = losses(batch, generator)
+        if self.training:
+            self.updates += 1
+        return {"loss": torch.stack(list(parts.values())).sum(), **parts}
+
+    def voice(self, batch: SpeechBatch, generator: torch.Generator) -> dict[str, Tensor]:
+        """The parts of the first stage's loss."""
+        model, schedule = self.acoustic, self.schedule
+        durations, parts = self.durations(batch)
+        lesson = self.lesson(batch, durations)
+        read = model.read(batch.text)
+        told, _ = model.linguistic(read, lesson.of_frames)
+        condition = model.vae.condition(told)
+        posterior = self.posterior(lesson, told, condition, generator)
+        divergence, _ = model.vae.divergence(posterior, condition)
+        if int(self.updates) < schedule.divergence_from:
+            divergence = divergence.detach()
+        else:
+            divergence = divergence.clamp(min=0)  # one draw of it may lie below
+        smooth = model.vae.decoder(posterior.z, lesson.mask, told)
+        mel = mel_losses(smooth, lesson.features, lesson.mask, model.config.compat, self.lift)
+        parts |= {name: schedule.mel * value for name, value in mel.items()}
+        parts["divergence"] = schedule.divergence * divergence
+        parts["duration"] = duration_loss(read.word_wishes, lesson.frames, lesson.words)
+        return parts
+
+    def post_net(self, batch: SpeechBatch, generator: torch.Generator) -> dict[str, Tensor]:
+        """The loss of the second stage; nothing but the post-net learns."""
+        model = self.acoustic
+        with torch.no_grad():
+            durations, _ = self.durations(batch)
+            lesson = self.lesson(batch, durations)
+            told, _ = model.linguistic(model.read(batch.text), lesson.of_frames)
+            condition = model.vae.condition(told)
+            posterior = self.posterior(lesson, told, condition, generator)
+            smooth = model.vae.decoder(posterior.z, lesson.mask, told)
+            around = torch.cat([smooth, told], dim=1)
+        z, log_determinant = model.post_net(lesson.features, lesson.mask, around)
+        return {"post_net": flow_loss(z, log_determinant, lesson.mask, model.config.compat)}
+
+    def posterior(
+        self, lesson: Lesson, told: Tensor, condition: Tensor, generator: torch.Generator
+    ) -> Posterior:
+        shape = (len(told), self.acoustic.config.latent, told.shape[2] // STRIDE)
+        noise = torch.randn(shape, generator=generator).to(told)
+        return self.acoustic.vae.encode(lesson.features, lesson.mask, condition, noise)
+
+    def durations(self, batch: SpeechBatch) -> tuple[Int64[Tensor, "b n"], dict[str, Tensor]]:
+        """Frames of each token, as given or as the aligner finds them, and what it learns by."""
+        if batch.durations is not None:
+            return batch.durations, {}
+        text, frames = batch.text, batch.lengths
+        embedded = self.acoustic.embedding(text.ids).transpose(1, 2)
+        scaled = embedded * math.sqrt(self.acoustic.config.width)
+        size = (batch.features.shape[2], text.ids.shape[1])
+        prior = beta_binomial_prior(frames, text.lengths, size=size)
+        aligned = self.aligner(scaled, batch.features, text.lengths, frames, prior)
+        found = self.aligner.align(aligned, text.lengths, frames).frames.to(text.ids.device)
+        loss = forward_sum_loss(aligned.scores, text.lengths, frames)
+        parts = {"forward_sum": self.schedule.forward_sum * loss}
+        if int(self.updates) >= self.schedule.binarise_from:
+            parts["binarisation"] = binarisation_loss(to_hard(found, size[0]), aligned.soft)
+        return found, parts
+
+    def describe(self) -> dict[str, Any]:
+        """What `weights.build` needs to make this objective again."""
+        return {"kind": "pretraining", "encoder": self.acoustic.describe()}
+
+    def lesson(self, batch: SpeechBatch, durations: Int64[Tensor, "b n"]) -> Lesson:
+        """The batch in whole fours of frames; InputError where durations and frames differ."""
+        if bool((durations.sum(1) != batch.lengths).any()):
+            row = int((durations.sum(1) != batch.lengths).nonzero()[0, 0])
+            raise InputError(
+                f"clip {row} of the batch has {int(batch.lengths[row])} frames, but its durations "
+                f"sum up to {int(durations[row].sum())}"
+            )
+        if bool((batch.lengths < STRIDE).any()):
+            raise InputError(f"a clip has less than {STRIDE} frames: leave it out")
+        of_tokens = word_map(batch.text.words, batch.text.mask)
+        words = of_tokens.max(1).values
+        most = int(words.max())
+        frames = cut_to_multiple(summed(durations, of_tokens, most), STRIDE)
+        of_frames = frame_map(frames)
+        mask = (of_frames > 0)[:, None].float()
+        features = batch.features[:, :, : of_frames.shape[1]] * mask
+        return Lesson(features, mask, frames, of_frames, words)
+
+
+@torch.no_grad()
+def held_out(objective: Pretraining, batches: Iterable[SpeechBatch]) -> dict[str, float]:
+    """Both stages' losses over batches, means over the clips; "loss" is their sum.
+
+    All parts that a stage ever has are in, so that numbers of all updates can be compared; noise is
+    drawn alike every time.
+    """
+    sums: dict[str, float] = {}
+    clips, now = 0, objective.updates.clone()
+    objective.updates.fill_(2**31)
+    for number, batch in enumerate(batches):
+        draw = torch.Generator().manual_seed(number)
+        parts = objective.voice(batch, draw) | objective.post_net(batch, draw)
+        for name, value in parts.items():
+            sums[name] = sums.get(name, 0.0) + float(value) * len(batch.lengths)
+        clips += len(batch.lengths)
+    objective.updates.copy_(now)
+    means = {name: value / clips for name, value in sums.items()}
+    return {"loss": sum(means.values()), **means}
+
+
+@torch.no_grad()
+def begin_at(model: PortaSpeech, mean: Tensor, deviation: Tensor) -> None:
+    """Let an untrained model begin at the mean spectrum of a corpus, and its post-net at its scale.
+
+    mean, deviation: (rows,). The official code begins at 0; most of a short training would go by
+    on the way from there.
+    """
+    bias = model.vae.decoder.project.bias
+    assert bias is not None
+    bias.copy_(mean)
+    first = model.post_net.steps[0]
+    assert isinstance(first, Step)
+    twice = model.post_net.squeezing
+    first.norm.log_scale.copy_(-deviation.log().repeat(twice)[None, :, None])
+    first.norm.shift.copy_((-mean / deviation).repeat(twice)[None, :, None])
