@@ -80,7 +80,7 @@ class Scale(Config):
     seconds: float = 4.0  # of real speech that is turned into sound
     turns: int = 5  # of timing
     channels: int = 32  # of the generators that are trained: a quarter of V2's
-    updates: int = 250
+    updates: int = 150
     batch: int = 8
     held_out_batches: int = 6
     adversarial: int = 0  # updates against discriminators after those
