@@ -181,7 +181,7 @@ class FastSpeech(Acoustic):
         self.pitch: nn.Module | None = None
         if config.pitch.level != "none":
             if config.pitch_code == "mel":
-                self.pitch = MelPitch(width, config.predictor_width, compat)
+                self.pitch = MelPitch(config.pitch.level, width, config.predictor_width, compat)
             else:
                 self.pitch = Binned(config.pitch, self._predictor(), width, compat)
         self.energy: Binned | None = None
@@ -396,10 +396,11 @@ class Binned(nn.Module):
 
 
 class MelPitch(nn.Module):
-    """NATSpeech's pitch of frames: log2 of F0 and voicing, on 256 bins that are equal in mel."""
+    """NATSpeech's pitch: log2 of F0, and voicing of frames, on 256 bins that are equal in mel."""
 
-    def __init__(self, width: int, hidden: int, compat: str):
+    def __init__(self, level: str, width: int, hidden: int, compat: str):
         super().__init__()
+        self.level, self.compat = level, compat
         self.embed = nn.Embedding(MEL_PITCH[0], width, padding_idx=0)
         self.predictor = Predictor(
             width,
@@ -414,16 +415,20 @@ class MelPitch(nn.Module):
     def forward(
         self, x: Tensor, mask: Tensor | None, given: Tensor | None, factor: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """given (b, t, 2): log2 F0, and 1 where unvoiced."""
-        prediction = self.predictor(x, mask)
-        f0, unvoiced = (prediction if given is None else given.to(x.dtype)).unbind(2)
-        hz = 2**f0
+        """given (b, t, 2): log2 F0, and 1 where unvoiced, which is not asked of tokens."""
+        prediction = self.predictor(x, None if self.compat == "published" else mask)
+        hz = self.hz(prediction if given is None else given.to(x.dtype), mask)
         if factor is not None and given is None:
-            hz = hz * factor.to(hz.dtype)
-        hz = hz.clamp(*MEL_PITCH[2:]).masked_fill(unvoiced > 0, 0.0)
-        if mask is not None:
-            hz = hz.masked_fill(~mask, 0.0)
+            hz = (hz * factor.to(hz.dtype)).clamp(max=MEL_PITCH[3])
         return prediction, self.embed(self.coarse(hz))
+
+    def hz(self, pitch: Float[Tensor, "b t 2"], mask: Tensor | None) -> Float[Tensor, "b t"]:
+        """F0 in Hz, 0 where there is no voice or nothing at all."""
+        f0, unvoiced = pitch.unbind(2)
+        found = (2**f0).clamp(*MEL_PITCH[2:])
+        if self.level == "frames":
+            found = found.masked_fill(unvoiced > 0, 0.0)
+        return found if mask is None else found.masked_fill(~mask, 0.0)
 
     @staticmethod
     def coarse(hz: Tensor) -> Tensor:
