@@ -71,6 +71,7 @@ SAID = {
     "1" * 40: " ".join(["one"] * 40),
     "007": "zero zero seven",
     "fig. 3 is 50/50, 24/7": "figure three is fifty fifty , twenty four seven",
+    "5㎏": "five K G",
     ".net at AT&T": "dot net at A T and T",
     "Cafe\u0301 no\u00adise": "cafe noise",
 }
@@ -128,7 +129,7 @@ def test_folding_keeps_the_length(text):
 @pytest.mark.parametrize(
     "unit",
     ["word ", "a", "1", "1.", "a.", ".", "-", "a-", "a@", "www.", "1,", "$1", "3/4 ", "Dr. ", "'",
-     "1:", "+1 ", "é", "a_", "?!", "( ", "1-", "St. Jan 5 "],
+     "1:", "+1 ", "é", "a_", "?!", "( ", "1-", "St. Jan 5 ", "a.zz/", "1/", ",1111", "A.", "x'"],
 )  # fmt: skip
 def test_time_grows_with_the_text_alone(unit):
     def spent(size: int) -> float:

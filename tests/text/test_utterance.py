@@ -205,7 +205,7 @@ def test_espeak_is_asked_for_by_name(monkeypatch):
 def test_what_espeak_says_keeps_its_words(monkeypatch):
     from sonograph.text import espeak
 
-    told = []
+    told: list[str] = []
 
     class Backend:
         def __init__(self, name, with_stress, language_switch):

@@ -95,11 +95,11 @@ def folded(text: str) -> str:
 
 _SPECIAL = {
     "ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "th", "þ": "th", "ı": "i",
-    "ŋ": "ng",
+    "ŋ": "ng", "ŉ": "n",
 }  # fmt: skip
 
 _L = r"(?:[^\W\d_]|[\u0300-\u036f\u00ad])"  # a letter, with combining accents and soft hyphens
-_NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?"
+_NUMBER = r"(?:\d{1,3}(?:,\d{3}){1,11}(?!\d)|\d+)(?:\.\d+)?"
 _MONTH = (
     r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
     r"|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\b\.?"
@@ -118,7 +118,8 @@ def _pattern(text: str, flags: re.RegexFlag = re.IGNORECASE) -> re.Pattern[str]:
 _WORD = _pattern(rf"{_L}+(?:'{_L}+)*")
 _URL = _pattern(r"(?:https?://|ftp://|www\.)[^\s<>\"]+")
 _MAIL = _pattern(rf"[\w.+-]{{1,64}}@(?:{_LABEL}\.){{1,5}}[a-z]{{2,10}}(?![\w])")
-_DOMAIN = _pattern(rf"((?:{_LABEL}\.){{1,5}})([a-z]{{2,6}})(?![\w-]|\.\w)(/[^\s<>\"]*)?")
+_DOMAIN = _pattern(rf"((?:{_LABEL}\.){{1,5}})([a-z]{{2,6}})(?![\w-]|\.\w)")
+_PATH = _pattern(r"/[^\s<>\"]*")
 _INITIALS = _pattern(r"(?:[a-z]\.){2,12}(?:[a-z](?![a-z']))?|ph\.d\.?(?![a-z])")
 _SHORT = _pattern(r"([a-z]{1,6})\.")
 _MODEL = _pattern(r"([a-z])\.(\d{1,6})(?!\w)")
@@ -138,7 +139,7 @@ _MONEY = _pattern(
     rf"([$€£¥₹₽₩₺₪₿฿])\s?({_NUMBER})(?:\s?(thousand|million|billion|trillion|[kmb]n?|tn)\b)?"
 )
 _AMOUNT = _pattern(rf"({_NUMBER})\s?([€£¥₹₽₩₺₪₿฿¢]|usd\b|eur\b|gbp\b|chf\b|jpy\b|cny\b|inr\b)")
-_ORDINAL = _pattern(r"(\d{1,3}(?:,\d{3})+|\d+)(?:st|nd|rd|th)\b")
+_ORDINAL = _pattern(r"(\d{1,3}(?:,\d{3}){1,11}|\d+)(?:st|nd|rd|th)\b")
 _DECADE = _pattern(r"'?(\d0|[12]\d\d0)'?s\b")
 _FRACTION = _pattern(r"(?:(\d+)\s)?(\d{1,4})/(\d{1,4})(?![\d/])")
 _MIXED = _pattern(r"(\d+)\s?([½¼¾⅓⅔⅛])")
@@ -235,7 +236,7 @@ _ADDRESS_MARKS = {
 def _address(text: str) -> list[str]:
     said: list[str] = []
     for part in re.findall(r"[A-Za-z]+|\d+|.", text):
-        if part.isdigit():
+        if part.isdecimal():
             said += numbers.code(part)
         elif part.isascii() and part.isalpha():
             said += _label(part)
@@ -276,9 +277,10 @@ def _domain(source: _Text, at: int) -> Found | None:
     found = _DOMAIN.match(source.text, at)
     if found is None or found[2] not in TOP_DOMAINS:
         return None
-    if len(found[2]) == 2 and found[2] in lexicon() and not found[3] and found[1].count(".") < 2:
+    path = _PATH.match(source.text, found.end())
+    if len(found[2]) == 2 and found[2] in lexicon() and not path and found[1].count(".") < 2:
         return None  # "end.it": rather a missing space than an address
-    text = found[0].rstrip(".,;:!?)'\"]…/") if found[3] else found[0]
+    text = (found[0] + path[0]).rstrip(".,;:!?)'\"]…/") if path else found[0]
     return _address(text), at + len(text)
 
 
@@ -690,6 +692,9 @@ def _symbol(source: _Text, at: int) -> Found:
 def _named_words(letter: str) -> tuple[str, ...]:
     category = unicodedata.category(letter)
     name = unicodedata.name(letter, "").lower().replace("vulgar fraction ", "")
+    plain = unicodedata.normalize("NFKC", letter)
+    if category == "So" and plain.isascii() and plain.isalpha():  # "㎏"
+        return tuple(plain.upper())
     if category in _DROPPED:
         return ()
     if category[0] == "P":
