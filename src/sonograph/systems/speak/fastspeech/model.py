@@ -211,8 +211,10 @@ class FastSpeech(Acoustic):
     def encode(
         self, text: Text, speaker: Int64[Tensor, "b"] | None = None
     ) -> Float[Tensor, "b n d"]:
-        mask = mask_of(text.lengths, text.ids.shape[1])
-        x = self.encoder(masked(self.scale * self.embed(text.ids), mask), mask)
+        mask, x = mask_of(text.lengths, text.ids.shape[1]), self.scale * self.embed(text.ids)
+        if self.config.compat == "published" and self.config.encoder.kind == "convolutions":
+            mask = x.abs().sum(2) > 0  # so they tell padding, whatever the row of padding holds
+        x = self.encoder(masked(x, mask), mask)
         if self.speaker is None:
             return x
         if speaker is None:
@@ -479,9 +481,7 @@ class PostNormStack(nn.Module):
 
 
 class PreNormStack(nn.Module):
-    """NATSpeech's FFT blocks; over frames with positions under a learned factor, over tokens
-    without any.
-    """
+    """NATSpeech's FFT blocks, behind positions: over frames under a learned factor."""
 
     def __init__(self, config: Stack, width: int, over: str, compat: str):
         super().__init__()
@@ -500,12 +500,12 @@ class PreNormStack(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        if self.alpha is not None:
-            places = torch.arange(1, x.shape[1] + 1, device=x.device, dtype=x.dtype)
-            half = x.shape[2] // 2  # sines, then cosines, as in tensor2tensor
-            step = torch.arange(half, device=x.device, dtype=x.dtype) / (half - 1)
-            angle = places[:, None] * torch.exp(-math.log(10000) * step)
-            x = self.dropout(x + self.alpha * torch.cat([angle.sin(), angle.cos()], dim=1))
+        places = torch.arange(1, x.shape[1] + 1, device=x.device, dtype=x.dtype)
+        half = x.shape[2] // 2  # sines, then cosines, as in tensor2tensor
+        step = torch.arange(half, device=x.device, dtype=x.dtype) / (half - 1)
+        angle = places[:, None] * torch.exp(-math.log(10000) * step)
+        table = torch.cat([angle.sin(), angle.cos()], dim=1)
+        x = self.dropout(x + (table if self.alpha is None else self.alpha * table))
         x = masked(x, mask)
         for block in self.blocks:
             x = block(x, mask)
