@@ -370,8 +370,8 @@ PAPER = (
 SPEED_RULE = (
     "Both say the same number of frames from untrained weights of the published sizes (durations "
     "are given to FastSpeech, the teacher does not stop), batch 1, each timed once, in turns, "
-    "after an untimed call, over {seeds} seeds of weights and texts; the teacher keeps keys, values "
-    "and convolution inputs of past "
+    "after an untimed call, over {seeds} seeds of weights and texts; the teacher keeps keys, "
+    "values and convolution inputs of past "
     "frames. Shown: at every length the 95 % Student's t interval of the logarithm of the ratio of "
     "times lies above 0, and at {longest} frames it lies above that of {times:g}. Not shown: it "
     "lies below 0 at some length, or below that of {times:g} at {longest} frames. Else "
