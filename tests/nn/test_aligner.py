@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from sonograph.nn import aligner
+from sonograph.nn import aligner, monotonic
 from sonograph.nn.monotonic import to_hard
 
 
@@ -76,6 +76,22 @@ def test_padding_changes_nothing():
     assert both.soft[1, :, 4:].abs().max() == 0
 
 
+def test_half_precision_keeps_its_distances():
+    torch.manual_seed(0)
+    model = aligner.Aligner(6, 5, 4)
+    text, mel = 30 + torch.randn(1, 6, 7), torch.randn(1, 5, 12)
+    lengths = torch.tensor([7]), torch.tensor([12])
+    whole = model(text, mel, *lengths)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = model(text, mel, *lengths)
+        loss = aligner.forward_sum_loss(half.scores, *lengths)
+    assert half.scores.dtype == torch.float32
+    assert torch.isfinite(loss)
+    torch.testing.assert_close(half.scores, whole.scores, rtol=0.05, atol=1e-3)
+    bf16 = half.soft.log().bfloat16()
+    assert monotonic.search(bf16, lengths[1], lengths[0]).frames.sum() == 12
+
+
 def test_binarisation_is_nothing_for_a_hard_attention():
     hard = to_hard(torch.tensor([[2, 1]]), 3)
     assert aligner.binarisation_loss(hard, hard).item() == 0
@@ -98,16 +114,18 @@ def test_it_learns_an_alignment_nobody_told_it():
     learned = [*model.parameters(), *table.parameters()]
     optimizer = torch.optim.Adam(learned, lr=5e-3)
     prior = aligner.beta_binomial_prior(frames, tokens)
-    for _ in range(150):
+    errors = []
+    for _ in range(60):
         out = model(table(ids).transpose(1, 2), sounds, tokens, frames, prior)
+        found = model.align(out, tokens, frames).frames
+        errors.append((found.cumsum(1) - durations.cumsum(1)).abs().float().mean().item())
         loss = aligner.forward_sum_loss(out.scores, tokens, frames)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    found = model.align(out, tokens, frames)
-    assert torch.equal(found.frames.sum(1), frames)
-    wrong = (found.frames.cumsum(1) - durations.cumsum(1)).abs().float()
-    assert wrong.mean() < 0.3
+    assert torch.equal(found.sum(1), frames)
+    assert errors[-1] < 0.4  # frames that a boundary is off; by the prior alone it is 1.7
+    assert errors[0] > 1
 
 
 def test_published_names_have_a_place():

@@ -392,6 +392,23 @@ def test_natspeechs_bins_of_pitch():
     assert MelPitch.coarse(hz).tolist() == [1, 1, round(middle), 255]
 
 
+@pytest.mark.parametrize("level", ["frames", "tokens"])
+def test_natspeechs_pitch_is_learned_and_spoken(level):
+    model, text = small("fastspeech-natspeech", **{"pitch.level": level}), text_of([5, 3])
+    batch = batch_of(text, torch.tensor([[2, 3, 1, 4, 2], [2, 2, 3, 0, 0]]))
+    parts = objective.Pretraining(model)(batch)
+    assert ("voicing" in parts) == (level == "frames")
+    assert torch.isfinite(parts["loss"])
+    together = model.speak(text)
+    one = Text(text.ids[1:, :3], torch.tensor([3]), text.words[1:, :3])
+    alone = model.speak(one)
+    t = int(alone.lengths)
+    torch.testing.assert_close(together.features[1, :, :t], alone.features[0], rtol=1e-4, atol=1e-4)
+    higher = model.speak(text, Controls(pitch=torch.full((2, 5), 1.5)))
+    assert not torch.allclose(higher.features, together.features)
+    assert torch.equal(higher.durations, together.durations)
+
+
 def test_frames_may_have_pitch_and_energy_too():
     changes = {"pitch.level": "frames", "energy.level": "frames"}
     model, text = small("fastspeech2-mini", **changes), text_of([5, 3])

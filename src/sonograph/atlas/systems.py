@@ -106,6 +106,7 @@ SYSTEMS: tuple[System, ...] = (
         "vocode",
         "iSTFTNet: Fast and Lightweight Mel-Spectrogram Vocoder Incorporating Inverse Short-Time "
         "Fourier Transform",
+        prefixes=("hifigan",),
     ),
     System(
         "periodwave",

@@ -103,9 +103,14 @@ class Aligner(nn.Module):
 def _squared_distances(
     query: Float[Tensor, "b c t"], key: Float[Tensor, "b c n"]
 ) -> Float[Tensor, "b t n"]:
-    """|q|^2 + |k|^2 - 2 q.k: no (b, c, t, n) in memory."""
-    squares = query.square().sum(1)[:, :, None] + key.square().sum(1)[:, None, :]
-    return torch.baddbmm(squares, query.transpose(1, 2), key, alpha=-2)
+    """|q|^2 + |k|^2 - 2 q.k: no (b, c, t, n) in memory. Never in half precision, where large
+    squares would cancel to nothing.
+    """
+    if query.dtype != torch.float64:
+        query, key = query.float(), key.float()
+    with torch.autocast(query.device.type, enabled=False):
+        squares = query.square().sum(1)[:, :, None] + key.square().sum(1)[:, None, :]
+        return torch.baddbmm(squares, query.transpose(1, 2), key, alpha=-2)
 
 
 def beta_binomial_prior(

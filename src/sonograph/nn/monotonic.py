@@ -52,9 +52,7 @@ def search(
     tensor([[1, 1, 1]])
     """
     require_frames(frames, tokens, names)
-    values = scores.detach().cpu().numpy()
-    if values.dtype != np.float64:
-        values = values.astype(np.float32, copy=False)
+    values = _array(scores)
     ends, last = frames.cpu().numpy(), tokens.cpu().numpy() - 1
     first = np.full(values.shape[::2], -np.inf, values.dtype)  # (b, n)
     first[:, 0] = values[:, 0, 0]
@@ -91,7 +89,7 @@ def forced(
     states[:, 1::2] = np.where(inside, wanted, blank)
     skips = np.zeros((batch, 2 * n + 1), bool)  # from token to token, past the blank between them
     skips[:, 3::2] = ~again[:, 1:]
-    values = log_probabilities.detach().cpu().numpy()
+    values = _array(log_probabilities)
     cells = np.take_along_axis(values, states[:, None, :].repeat(values.shape[1], 1), 2)
     first = np.full(states.shape, -np.inf, values.dtype)
     first[:, :2] = cells[:, 0, :2]
@@ -257,6 +255,12 @@ def _counts(path: np.ndarray, ends: np.ndarray, states: int) -> np.ndarray:
     valid = np.arange(frames) < ends[:, None]
     flat = (path + states * np.arange(batch)[:, None])[valid]
     return np.bincount(flat, minlength=batch * states).reshape(batch, states)
+
+
+def _array(scores: Tensor) -> np.ndarray:
+    """In double precision where it is given, else in single: numpy knows no bfloat16."""
+    whole = scores.detach().cpu()
+    return (whole if whole.dtype == torch.float64 else whole.float()).numpy()
 
 
 def _durations(counts: np.ndarray, score: np.ndarray, like: Tensor) -> Durations:

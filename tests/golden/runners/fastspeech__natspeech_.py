@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from sonograph.losses.ssim import ssim_loss
 from sonograph.nn.acoustic import Text
@@ -29,6 +30,9 @@ def run(case: Any, golden: Any) -> dict[str, Any]:
             "predictor_gradient": settings["predictor_grad"],
         }
     )
+    frames = settings["pitch_type"] == "frame"
+    if config.pitch.level != "none" and not frames:
+        config = config.override({"pitch.level": "tokens"})
     model = fastspeech.FastSpeech(config).eval()
     model.load_state_dict(fastspeech.from_published(published))
     assert sum(p.numel() for p in model.parameters()) == case.about["parameters"]
@@ -40,7 +44,7 @@ def run(case: Any, golden: Any) -> dict[str, Any]:
     durations = durations.scatter_add(1, places, torch.ones_like(places))[:, 1:]
     pitch = None
     if "f0" in given:
-        pitch = torch.stack([given["f0"], given["uv"]], dim=2)
+        pitch = torch.stack([given["f0"], given.get("uv", torch.zeros_like(given["f0"]))], dim=2)
     said = model(text, durations, pitch)
     mel_weight = (mel.abs().sum(2) > 0).float()
     l1 = mean_over((said.mel - mel).abs().mean(2), mel_weight)
@@ -66,7 +70,15 @@ def run(case: Any, golden: Any) -> dict[str, Any]:
     answers["free_mel2ph"] = token_of_frame(free.durations, free.mel.shape[1]) + 1
     if said.pitch is not None:
         assert said.voicing is not None
+        assert pitch is not None
         answers["pitch_pred"] = torch.stack([said.pitch, said.voicing], dim=2)
+        f0, unvoiced = pitch.unbind(2)
+        valid = places > 0 if frames else text.mask
+        wrong = binary_cross_entropy_with_logits(said.voicing, unvoiced, reduction="none")
+        answers["loss_uv"] = mean_over(wrong, valid)[None]
+        voiced = valid & (unvoiced == 0) if frames else valid
+        answers["loss_f0"] = mean_over((said.pitch - f0).abs(), voiced)[None]
+        answers["f0_denorm"] = model.pitch.hz(pitch, valid)
     steps = {name: rule[0] for name, rule in case.about["strides"].items()}
     return {
         name: (value.reshape(-1)[:: steps[name]] if name in steps else value).numpy()

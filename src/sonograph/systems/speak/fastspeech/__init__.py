@@ -179,6 +179,7 @@ def natspeech() -> Config:
         predictor_dropout=0.5,
         predictor_gradient=0.1,
         durations="softplus",
+        pitch_code="mel",
         losses=NATSPEECH_LOSSES,
     )
 

@@ -181,7 +181,7 @@ class FastSpeech(Acoustic):
         self.pitch: nn.Module | None = None
         if config.pitch.level != "none":
             if config.pitch_code == "mel":
-                self.pitch = MelPitch(width, config.predictor_width, compat)
+                self.pitch = MelPitch(config.pitch.level, width, config.predictor_width, compat)
             else:
                 self.pitch = Binned(config.pitch, self._predictor(), width, compat)
         self.energy: Binned | None = None
@@ -211,8 +211,10 @@ class FastSpeech(Acoustic):
     def encode(
         self, text: Text, speaker: Int64[Tensor, "b"] | None = None
     ) -> Float[Tensor, "b n d"]:
-        mask = mask_of(text.lengths, text.ids.shape[1])
-        x = self.encoder(masked(self.scale * self.embed(text.ids), mask), mask)
+        mask, x = mask_of(text.lengths, text.ids.shape[1]), self.scale * self.embed(text.ids)
+        if self.config.compat == "published" and self.config.encoder.kind == "convolutions":
+            mask = x.abs().sum(2) > 0  # so they tell padding, whatever the row of padding holds
+        x = self.encoder(masked(x, mask), mask)
         if self.speaker is None:
             return x
         if speaker is None:
@@ -396,10 +398,11 @@ class Binned(nn.Module):
 
 
 class MelPitch(nn.Module):
-    """NATSpeech's pitch of frames: log2 of F0 and voicing, on 256 bins that are equal in mel."""
+    """NATSpeech's pitch: log2 of F0, and voicing of frames, on 256 bins that are equal in mel."""
 
-    def __init__(self, width: int, hidden: int, compat: str):
+    def __init__(self, level: str, width: int, hidden: int, compat: str):
         super().__init__()
+        self.level, self.compat = level, compat
         self.embed = nn.Embedding(MEL_PITCH[0], width, padding_idx=0)
         self.predictor = Predictor(
             width,
@@ -414,16 +417,20 @@ class MelPitch(nn.Module):
     def forward(
         self, x: Tensor, mask: Tensor | None, given: Tensor | None, factor: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """given (b, t, 2): log2 F0, and 1 where unvoiced."""
-        prediction = self.predictor(x, mask)
-        f0, unvoiced = (prediction if given is None else given.to(x.dtype)).unbind(2)
-        hz = 2**f0
+        """given (b, t, 2): log2 F0, and 1 where unvoiced, which is not asked of tokens."""
+        prediction = self.predictor(x, None if self.compat == "published" else mask)
+        hz = self.hz(prediction if given is None else given.to(x.dtype), mask)
         if factor is not None and given is None:
-            hz = hz * factor.to(hz.dtype)
-        hz = hz.clamp(*MEL_PITCH[2:]).masked_fill(unvoiced > 0, 0.0)
-        if mask is not None:
-            hz = hz.masked_fill(~mask, 0.0)
+            hz = (hz * factor.to(hz.dtype)).clamp(max=MEL_PITCH[3])
         return prediction, self.embed(self.coarse(hz))
+
+    def hz(self, pitch: Float[Tensor, "b t 2"], mask: Tensor | None) -> Float[Tensor, "b t"]:
+        """F0 in Hz, 0 where there is no voice or nothing at all."""
+        f0, unvoiced = pitch.unbind(2)
+        found = (2**f0).clamp(*MEL_PITCH[2:])
+        if self.level == "frames":
+            found = found.masked_fill(unvoiced > 0, 0.0)
+        return found if mask is None else found.masked_fill(~mask, 0.0)
 
     @staticmethod
     def coarse(hz: Tensor) -> Tensor:
@@ -474,9 +481,7 @@ class PostNormStack(nn.Module):
 
 
 class PreNormStack(nn.Module):
-    """NATSpeech's FFT blocks; over frames with positions under a learned factor, over tokens
-    without any.
-    """
+    """NATSpeech's FFT blocks, behind positions: over frames under a learned factor."""
 
     def __init__(self, config: Stack, width: int, over: str, compat: str):
         super().__init__()
@@ -495,12 +500,12 @@ class PreNormStack(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        if self.alpha is not None:
-            places = torch.arange(1, x.shape[1] + 1, device=x.device, dtype=x.dtype)
-            half = x.shape[2] // 2  # sines, then cosines, as in tensor2tensor
-            step = torch.arange(half, device=x.device, dtype=x.dtype) / (half - 1)
-            angle = places[:, None] * torch.exp(-math.log(10000) * step)
-            x = self.dropout(x + self.alpha * torch.cat([angle.sin(), angle.cos()], dim=1))
+        places = torch.arange(1, x.shape[1] + 1, device=x.device, dtype=x.dtype)
+        half = x.shape[2] // 2  # sines, then cosines, as in tensor2tensor
+        step = torch.arange(half, device=x.device, dtype=x.dtype) / (half - 1)
+        angle = places[:, None] * torch.exp(-math.log(10000) * step)
+        table = torch.cat([angle.sin(), angle.cos()], dim=1)
+        x = self.dropout(x + (table if self.alpha is None else self.alpha * table))
         x = masked(x, mask)
         for block in self.blocks:
             x = block(x, mask)

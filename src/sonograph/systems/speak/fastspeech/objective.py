@@ -124,14 +124,18 @@ def targets(
             continue
         if values is None:
             raise InputError(f"this model learns {name}: the batch has none")
+        level = getattr(model.config, name).level
         if not isinstance(module, Binned):  # NATSpeech's: log2 over the gaps, and voicing
-            out[name] = torch.stack([log2_over_gaps(values), (values <= 0).float()], dim=2)
+            octaves, unvoiced = log2_over_gaps(values), (values <= 0).to(values.dtype)
+            if level == "tokens":
+                octaves = average(octaves, durations)
+                unvoiced = torch.zeros_like(octaves)
+            out[name] = torch.stack([octaves, unvoiced], dim=2)
             continue
         counted = values > 0 if name == "pitch" else None
         normal = module.normalised(values)
         if counted is not None:
             normal = torch.where(counted, normal, 0.0)
-        level = getattr(model.config, name).level
         out[name] = average(normal, durations, counted) if level == "tokens" else normal
     return out
 
@@ -171,13 +175,12 @@ def losses(
         weights[name] = getattr(plan, name)
         if said.voicing is not None and name == "pitch":
             unvoiced = given[name][..., 1]
-            parts["voicing"] = mean_over(
-                nn.functional.binary_cross_entropy_with_logits(
+            if model.config.pitch.level == "frames":
+                wrong = nn.functional.binary_cross_entropy_with_logits(
                     said.voicing, unvoiced, reduction="none"
-                ),
-                valid,
-            )
-            weights["voicing"] = plan.voicing
+                )
+                parts["voicing"] = mean_over(wrong, valid)
+                weights["voicing"] = plan.voicing
             off = (predicted - given[name][..., 0]).abs()
             parts[name] = mean_over(off, valid & (unvoiced == 0))
         else:

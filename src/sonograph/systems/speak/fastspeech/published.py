@@ -293,8 +293,9 @@ def config_from_published(state: Mapping[str, Tensor]) -> Config:
 def _binned(state: Mapping[str, Tensor], name: str) -> Variance:
     edges = state[f"variance_adaptor.{name}_bins"].double()
     steps = edges.diff()
-    linear = bool((steps - steps.mean()).abs().max() < 1e-3 * steps.mean().abs())
     low, high = float(edges[0]), float(edges[-1])
+    even = bool((steps - steps.mean()).abs().max() < 1e-3 * steps.mean().abs())
+    linear = even or low <= 0
     return Variance(
         "tokens", bins=len(edges) + 1, low=low, high=high, spacing="linear" if linear else "log"
     )

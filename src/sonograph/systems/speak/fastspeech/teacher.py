@@ -277,7 +277,7 @@ def teacher_losses(
         parts["refined"] = (((said.refined - target).square().mean(2)) * inside).sum() / count
     ends = (place == batch.lengths[:, None] - 1).to(said.stop.dtype)
     stop = nn.functional.binary_cross_entropy_with_logits(
-        said.stop, ends, reduction="none", pos_weight=torch.tensor(STOP_WEIGHT)
+        said.stop, ends, reduction="none", pos_weight=said.stop.new_tensor(STOP_WEIGHT)
     )
     parts["stop"] = (stop * inside).sum() / count
     return {"loss": sum(parts.values(), torch.zeros(()))} | parts
