@@ -34,7 +34,7 @@ from sonograph.recipes.speak.corpus import (
 from sonograph.records import Figure, Record, Verdict
 from sonograph.registry import build, preset
 from sonograph.systems.speak import fastspeech
-from sonograph.train.trainer import TrainConfig, Trainer
+from sonograph.train.trainer import Summary, TrainConfig, Trainer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +105,21 @@ def configured(name: str, speech: Speech) -> fastspeech.Config:
     return config
 
 
+NEXT = '`sonograph speak "Good morning." -o hello.wav --model {0}`'  # when it is trained
+
+
+def pretrain(
+    name: str,
+    clips: Clips,
+    folder: str | Path,
+    recipe: Recipe | None = None,
+    progress: Progress = silent,
+) -> Summary:
+    """The same as `train`, for the verb of that name: the trainer's Summary, with held-out losses."""
+    found = train(name, clips, Path(folder), recipe or recipe_of(name), progress)
+    return dataclasses.replace(found["summary"], best=found["after"])
+
+
 def train(
     name: str,
     clips: Clips,
@@ -128,7 +143,7 @@ def train(
         progress=progress,
     )
     found = _train(name, speech, folder, recipe, progress)
-    model, summary = found.pop("model"), found.pop("summary")
+    model, summary = found.pop("model"), found["summary"]
     write_lists(speech, model, folder)
     card = card_of(name, clips, speech, recipe, found["after"], summary)
     weights.describe(folder, model.describe(), card)
@@ -259,7 +274,8 @@ def fit(
     recipe = recipe_of("fastspeech-test").override({"train.log_every": 1})
     if steps is not None:
         recipe = recipe.override({"train.steps": steps, "train.save_every": max(1, steps // 5)})
-    return train("fastspeech-test", clips, folder, recipe, progress)
+    found = train("fastspeech-test", clips, folder, recipe, progress)
+    return {name: value for name, value in found.items() if name != "summary"}
 
 
 # --- teacher and student: FastSpeech as the paper trains it ---------------------------------------
