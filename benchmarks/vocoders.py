@@ -84,7 +84,7 @@ def training() -> Row:
     def loop() -> float:
         began = time.perf_counter()
         for _ in range(UPDATES):
-            losses = plain.turns(crop)
+            losses: Any = plain.turns(crop)
             for optimizer in optimizers:
                 loss = next(losses)["loss"]
                 loss.backward()

@@ -115,7 +115,7 @@ def pretrain(
     recipe: Recipe | None = None,
     progress: Progress = silent,
 ) -> Summary:
-    """The same as `train`, for the verb of that name: the trainer's Summary, with held-out losses."""
+    """The same as `train`, for the verb: the trainer's Summary, with the held-out losses."""
     found = train(name, clips, Path(folder), recipe or recipe_of(name), progress)
     return dataclasses.replace(found["summary"], best=found["after"])
 

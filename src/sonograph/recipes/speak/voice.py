@@ -22,11 +22,12 @@ from sonograph.infer.speak import Voice
 from sonograph.progress import Line, Progress, silent
 from sonograph.recipes.pretraining import divided
 from sonograph.recipes.speak import fastspeech
-from sonograph.recipes.speak.corpus import Speech, encode_with
+from sonograph.recipes.speak.corpus import Speech, encode_with, measured_folder
 from sonograph.recipes.speak.quality import measure
 from sonograph.recipes.vocode.training import ADVERSARIAL, SHORTEST_S, Plan, train_vocoder
 
 VOCODER, ACOUSTIC = "istftnet-voice", "fastspeech2-mini"
+MOST = 40  # clips of each kind that are listened to
 LICENCE = (
     "CC BY-SA 3.0, as the recordings that the voice was made from; a voice made from this one has "
     "to be shared alike"
@@ -59,17 +60,18 @@ def acoustic(folder: Path, progress: Progress = silent) -> dict[str, Any]:
     return fastspeech.train(ACOUSTIC, open_sets(["asterisk-en"]), folder, recipe, progress)
 
 
-def held_out(folder: Path) -> tuple[list[Clip], list[Clip]]:
+def held_out() -> tuple[list[Clip], list[Clip]]:
     """(clips whose text the acoustic model never learned, clips that the vocoder never heard)."""
     clips = open_sets(["asterisk-en"])
-    speech = Speech.prepare(
-        clips, voice_spec(), encode_with("arpabet"), folder / "acoustic" / "measured"
-    )
+    speech = Speech.prepare(clips, voice_spec(), encode_with("arpabet"), measured_folder())
     kept = {item.id for name in ("valid", "test") for item in speech.part(name).items}
     usable = [clip for clip in clips if clip.id in {item.id for item in speech.items}]
     train, _ = divided(vocoder_clips())
     known = {clip.id for clip in train}
-    return [c for c in usable if c.id in kept], [c for c in usable if c.id not in known]
+    return (
+        [clip for clip in usable if clip.id in kept][:MOST],
+        [clip for clip in usable if clip.id not in known][:MOST],
+    )
 
 
 def bundle(folder: Path, target: Path, progress: Progress = silent) -> dict[str, Any]:
@@ -79,7 +81,7 @@ def bundle(folder: Path, target: Path, progress: Progress = silent) -> dict[str,
     weights.save_folder(target / "voice-vocoder", sound, sound.card, dtype="float16")
     weights.save_folder(target / "voice", speaker, speaker.card, dtype="float16")
     both = [weights.load(target / name) for name in ("voice", "voice-vocoder")]
-    spoken, copied = held_out(folder)
+    spoken, copied = held_out()
     quality = measure(Voice(*both), spoken, copied, progress)
     shared = {
         "licence": LICENCE,
