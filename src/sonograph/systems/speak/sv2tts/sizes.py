@@ -13,8 +13,12 @@ from sonograph.errors import InputError
 
 
 def ge2e_spec() -> FeatureSpec:
-    """Mel powers without a logarithm, 25 ms every 10 ms: of RTVC and Resemblyzer (table A3)."""
-    return log_mel_spec(16000, 400, 160, 40, log="none")
+    """Mel powers without a logarithm, 25 ms every 10 ms: of RTVC and Resemblyzer (table A3).
+
+    Zeros stand before the first frame, as with a librosa of today; theirs mirrored the sound.
+    """
+    plain = log_mel_spec(16000, 400, 160, 40, log="none")
+    return plain.override(center="constant")
 
 
 def paper_encoder_spec() -> FeatureSpec:

@@ -19,14 +19,17 @@ from sonograph.systems.speak.sv2tts.wavernn import Conditioned, Upsample
 
 
 class Layer(nn.Module):
-    """tanh times sigmoid of two samples and a condition; what goes on, and what is summed up."""
+    """tanh times sigmoid of two samples and a condition; what goes on, and what is summed up.
 
-    def __init__(self, width: int, gate: int, skip: int, condition: int, dilation: int):
+    on: how wide what goes on is; 0 in the last layer.
+    """
+
+    def __init__(self, width: int, gate: int, skip: int, condition: int, dilation: int, on: int):
         super().__init__()
         self.dilation = dilation
         self.gate = nn.Conv1d(width, gate, 2, dilation=dilation)
         self.condition = nn.Conv1d(condition, gate, 1, bias=False)
-        self.residual, self.skip = nn.Conv1d(gate // 2, width, 1), nn.Conv1d(gate // 2, skip, 1)
+        self.on, self.end = on, nn.Conv1d(gate // 2, on + skip, 1)
 
 
 class WaveNet(Conditioned):
@@ -39,7 +42,14 @@ class WaveNet(Conditioned):
         self.enter = nn.Conv1d(1, sizes.width, 1)
         condition = self.spec.rows + sizes.upsampling.out
         self.layers = nn.ModuleList(
-            Layer(sizes.width, sizes.gate, sizes.skip, condition, 2 ** (k % sizes.cycle))
+            Layer(
+                sizes.width,
+                sizes.gate,
+                sizes.skip,
+                condition,
+                dilation=2 ** (k % sizes.cycle),
+                on=sizes.width if k < sizes.layers - 1 else 0,
+            )
             for k in range(sizes.layers)
         )
         self.between = nn.Conv1d(sizes.skip, sizes.skip, 1)
@@ -57,8 +67,10 @@ class WaveNet(Conditioned):
             assert isinstance(layer, Layer)
             y = layer.gate(F.pad(x, (layer.dilation, 0))) + layer.condition(told)
             a, b = y.chunk(2, 1)
-            y = a.tanh() * b.sigmoid()
-            x, total = x + layer.residual(y), total + layer.skip(y)
+            y = layer.end(a.tanh() * b.sigmoid())
+            total = total + y[:, layer.on :]
+            if layer.on:
+                x = x + y[:, : layer.on]
         return self.leave(self.between(total.relu()).relu()).transpose(1, 2)
 
     def pieces(
@@ -67,13 +79,7 @@ class WaveNet(Conditioned):
         rows, hop, n = self.spec.rows, self.spec.hop_samples, mel.shape[1]
         layers = [layer for layer in self.layers if isinstance(layer, Layer)]
         gates = [(one.gate.weight[:, :, 0].T, one.gate.weight[:, :, 1].T) for one in layers]
-        ends = [
-            (
-                torch.cat([one.residual.weight, one.skip.weight])[:, :, 0].T.contiguous(),
-                torch.cat([one.residual.bias, one.skip.bias]),
-            )
-            for one in layers
-        ]
+        ends = [one.end.weight[:, :, 0].T for one in layers]
         told = torch.cat([one.condition.weight[:, :, 0] for one in layers])
         # once a frame: what all layers take from the residual network, with their biases
         fixed = F.linear(frames, told[:, rows:], torch.cat([one.gate.bias for one in layers]))
@@ -94,8 +100,10 @@ class WaveNet(Conditioned):
                 z = torch.addmm(given[place], past[place][slot], gates[place][0])
                 past[place][slot] = y
                 a, b = torch.addmm(z, y, gates[place][1]).chunk(2, 1)
-                z = torch.addmm(ends[place][1], a.tanh() * b.sigmoid(), ends[place][0])
-                y, total = y + z[:, :width], total + z[:, width:]
+                z = torch.addmm(one.end.bias, a.tanh() * b.sigmoid(), ends[place])
+                total = total + z[:, one.on :]
+                if one.on:
+                    y = y + z[:, : one.on]
             z = F.linear(total.relu(), between.weight[:, :, 0], between.bias).relu()
             x = self.said.draw(F.linear(z, leave.weight[:, :, 0], leave.bias), noise[:, t])
             made.append(x)
