@@ -142,7 +142,7 @@ def spread(flags: Bool[np.ndarray, " k"]) -> Bool[np.ndarray, " k"]:
     padded = np.pad(flags.astype(float), ((SMOOTH - 1) // 2, SMOOTH // 2))
     mean = np.convolve(padded, np.ones(SMOOTH) / SMOOTH, "valid")
     chosen = np.round(mean, 9) > 0.5
-    return np.convolve(chosen, np.ones(2 * REACH + 1), "same") > 0.5
+    return np.convolve(np.pad(chosen, REACH), np.ones(2 * REACH + 1), "valid") > 0.5
 
 
 def published_encoder() -> SpeakerEncoder:
