@@ -36,7 +36,10 @@ class GE2E(nn.Module):
 
     def __init__(self, gradient_scale: float = 0.01, norm_eps: float = 1e-5):
         super().__init__()
-        self.scale, self.offset = nn.Parameter(torch.tensor([10.0])), nn.Parameter(torch.tensor([-5.0]))
+        self.scale, self.offset = (
+            nn.Parameter(torch.tensor([10.0])),
+            nn.Parameter(torch.tensor([-5.0])),
+        )
         self.gradient_scale, self.norm_eps = gradient_scale, norm_eps
 
     def forward(self, embeddings: Float[Tensor, "s u d"]) -> Judged:

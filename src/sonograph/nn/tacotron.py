@@ -6,7 +6,8 @@ Wang et al. 2017 (Tacotron, section 3.1), Shen et al. 2018 (Tacotron 2, section 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterator
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -28,7 +29,7 @@ class Prenet(nn.Module):
         sizes = [size] + [width] * layers
         self.width = width
         self.layers = nn.ModuleList(
-            nn.Linear(a, b, bias=bias) for a, b in zip(sizes, sizes[1:], strict=False)
+            nn.Linear(a, b, bias=bias) for a, b in itertools.pairwise(sizes)
         )
 
     def forward(
@@ -135,15 +136,11 @@ def both_ways(
     return pad_packed_sequence(network(packed)[0], batch_first=True, total_length=x.shape[1])[0]
 
 
-def zoneout(
-    before: Sequence[Tensor], after: Sequence[Tensor], rate: float, training: bool
-) -> tuple[Tensor, ...]:
-    """Each value of a state stays what it was with this probability; only in training."""
+def zoneout(before: Tensor, after: Tensor, rate: float, training: bool) -> Tensor:
+    """Each value stays what it was before with this probability; only in training."""
     if not training or rate == 0:
-        return tuple(after)
-    return tuple(
-        torch.where(torch.rand_like(new) < rate, old, new) for old, new in zip(before, after)
-    )
+        return after
+    return torch.where(torch.rand_like(after) < rate, before, after)
 
 
 def _inside(x: Tensor, mask: Tensor | None) -> Tensor:

@@ -31,7 +31,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from sonograph.audio.feature_spec import FeatureSpec, log_mel_spec
-from sonograph.audio.recipes_of_speech import tacotron2_spec, voice_spec
+from sonograph.audio.recipes_of_speech import voice_spec
 from sonograph.registry import About, register
 from sonograph.systems.speak.sv2tts.hybrid import Hybrid as HybridModel
 from sonograph.systems.speak.sv2tts.objective import Pretraining, Sounding, Speaking, Telling
@@ -139,7 +139,12 @@ def encoder() -> Config:
     return Config("encoder", ge2e_spec())
 
 
-@register("sv2tts-encoder-paper", system="sv2tts", parameters=4_663_296, note="768 cells projected to 256, log-mel")
+@register(
+    "sv2tts-encoder-paper",
+    system="sv2tts",
+    parameters=4_663_296,
+    note="768 cells projected to 256, log-mel",
+)
 def encoder_paper() -> Config:
     sizes = Encoder(width=768, projection=256, norm_eps=0.0)
     return Config("encoder", paper_encoder_spec(), encoder=sizes)

@@ -23,8 +23,8 @@ class State(NamedTuple):
     """What the decoder remembers: the GRU, both LSTMs, what was read, and the context it gave."""
 
     attention: Float[Tensor, "b a"]
-    first: tuple[Tensor, ...]
-    second: tuple[Tensor, ...]
+    first: tuple[Tensor, Tensor]
+    second: tuple[Tensor, Tensor]
     read: Read
     context: Float[Tensor, "b m"]
 
@@ -102,15 +102,21 @@ class Hybrid(Synthesizer):
         attention = self.gru(torch.cat([state.context, heard], 1), state.attention)
         read = self.attention(attention, keys, state.read, mask)
         context = (read.weights[:, None] @ memory)[:, 0]
-        x, states = self.enter(torch.cat([context, attention], 1)), []
-        for cell, before in ((self.first, state.first), (self.second, state.second)):
-            hidden, memorised = cell(x, before)
-            (hidden,) = zoneout(before[:1], (hidden,), self.sizes.zoneout, self.training)
-            states.append((hidden, memorised))
-            x = x + hidden
+        x = self.enter(torch.cat([context, attention], 1))
+        first = self._next(self.first, x, state.first)
+        x = x + first[0]
+        second = self._next(self.second, x, state.second)
+        x = x + second[0]
         frames = self.project(x).unflatten(1, (self.spec.rows, -1))[:, :, : self.sizes.at_once]
         stop = self.stop(torch.cat([x, context], 1))[:, 0]
-        return frames.transpose(1, 2), stop, State(attention, *states, read, context)
+        return frames.transpose(1, 2), stop, State(attention, first, second, read, context)
+
+    def _next(
+        self, cell: nn.LSTMCell, x: Float[Tensor, "b w"], before: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """One step of an LSTM whose output, not its cell, is zoned out."""
+        hidden, memorised = cell(x, before)
+        return zoneout(before[0], hidden, self.sizes.zoneout, self.training), memorised
 
     def forward(
         self,

@@ -20,7 +20,7 @@ from sonograph.systems.speak.sv2tts.speaking import Synthesizer, Taught
 from sonograph.systems.speak.sv2tts.wavernn import Conditioned
 
 
-def Pretraining(model: nn.Module) -> nn.Module:  # noqa: N802 (the name of every system's objective)
+def Pretraining(model: nn.Module) -> nn.Module:
     """The objective around a part: `Telling` speakers apart, `Speaking`, or `Sounding`."""
     if isinstance(model, SpeakerEncoder):
         return Telling(model)

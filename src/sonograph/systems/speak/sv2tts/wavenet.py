@@ -31,6 +31,10 @@ class Layer(nn.Module):
         self.condition = nn.Conv1d(condition, gate, 1, bias=False)
         self.on, self.end = on, nn.Conv1d(gate // 2, on + skip, 1)
 
+    def last(self) -> tuple[Tensor, Tensor]:
+        """Weight (gate / 2, on + skip) and bias of what comes after the gate."""
+        return self.end.weight[:, :, 0].T, _bias(self.end)
+
 
 class WaveNet(Conditioned):
     """Causal gated layers; the condition is the upsampled mel beside what a network says of it."""
@@ -79,28 +83,29 @@ class WaveNet(Conditioned):
         rows, hop, n = self.spec.rows, self.spec.hop_samples, mel.shape[1]
         layers = [layer for layer in self.layers if isinstance(layer, Layer)]
         gates = [(one.gate.weight[:, :, 0].T, one.gate.weight[:, :, 1].T) for one in layers]
-        ends = [one.end.weight[:, :, 0].T for one in layers]
+        ends = [one.last() for one in layers]
         told = torch.cat([one.condition.weight[:, :, 0] for one in layers])
         # once a frame: what all layers take from the residual network, with their biases
-        fixed = F.linear(frames, told[:, rows:], torch.cat([one.gate.bias for one in layers]))
+        fixed = F.linear(frames, told[:, rows:], torch.cat([_bias(one.gate) for one in layers]))
         of_mel, width = told[:, :rows].T.contiguous(), self.sizes.width
         k, count = len(starts), frames.shape[1]
         # what layers heard; the network heard zeros before the first sample, as when it learned
         past = [mel.new_zeros(one.dilation, k, width) for one in layers]
         x, made = mel.new_zeros(k), []
-        between, leave = self.between, self.leave
+        begin, between, leave = _bias(self.enter), self.between, self.leave
         for t in range(noise.shape[1]):
             position = (starts + t).clamp(max=n - 1)
             given = fixed[clip, sampling.frames_at(position, hop, count)]
             given = torch.addmm(given, mel[clip, position], of_mel).chunk(len(layers), 1)
-            y = x[:, None] * self.enter.weight[:, 0, 0] + self.enter.bias
+            y = torch.addmm(begin, x[:, None], self.enter.weight[:, :, 0].T)
             total = mel.new_zeros(k, self.sizes.skip)
             for place, one in enumerate(layers):
                 slot = t % one.dilation
                 z = torch.addmm(given[place], past[place][slot], gates[place][0])
                 past[place][slot] = y
-                a, b = torch.addmm(z, y, gates[place][1]).chunk(2, 1)
-                z = torch.addmm(one.end.bias, a.tanh() * b.sigmoid(), ends[place])
+                wide, deep = torch.addmm(z, y, gates[place][1]).chunk(2, 1)
+                weight, bias = ends[place]
+                z = torch.addmm(bias, wide.tanh() * deep.sigmoid(), weight)
                 total = total + z[:, one.on :]
                 if one.on:
                     y = y + z[:, : one.on]
@@ -108,3 +113,8 @@ class WaveNet(Conditioned):
             x = self.said.draw(F.linear(z, leave.weight[:, :, 0], leave.bias), noise[:, t])
             made.append(x)
         return torch.stack(made, 1)
+
+
+def _bias(layer: nn.Conv1d) -> Tensor:
+    assert layer.bias is not None
+    return layer.bias

@@ -157,7 +157,7 @@ class WaveRNN(Conditioned):
         super().__init__(config, sizes)
         rows, width, part = self.spec.rows, sizes.width, sizes.upsampling.out // PARTS
         self.upsample = Upsample(rows, sizes.upsampling)
-        self.I = nn.Linear(1 + rows + part, width)  # noqa: E741 (published)
+        self.I = nn.Linear(1 + rows + part, width)
         self.rnn1 = nn.GRU(width, width, batch_first=True)
         self.rnn2 = nn.GRU(width + part, width, batch_first=True)
         self.fc1 = nn.Linear(width + part, sizes.hidden)
@@ -223,13 +223,14 @@ class WaveRNN(Conditioned):
 
 
 def _gates(gru: nn.GRU, width: int) -> Gates:
-    weight = gru.weight_ih_l0
+    own = dict(gru.named_parameters())
+    weight = own["weight_ih_l0"]
     return Gates(
         weight[:, :width].T.contiguous(),
         weight[:, width:],
-        gru.bias_ih_l0,
-        gru.weight_hh_l0.T.contiguous(),
-        gru.bias_hh_l0,
+        own["bias_ih_l0"],
+        own["weight_hh_l0"].T.contiguous(),
+        own["bias_hh_l0"],
     )
 
 
