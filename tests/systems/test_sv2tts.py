@@ -275,9 +275,13 @@ def test_logistics_are_drawn_as_they_are_scored():
 def test_sample_by_sample_is_what_it_learned(name):
     """Logits of generation equal those of the teacher-forced pass over what it said."""
     model = registry.build(name).eval()
-    seen = []
-    draw = model.said.draw
-    model.said.draw = lambda logits, uniform: seen.append(logits) or draw(logits, uniform)
+    seen, draw = [], model.said.draw
+
+    def watched(logits, uniform):
+        seen.append(logits)
+        return draw(logits, uniform)
+
+    model.said.draw = watched
     features = torch.randn(1, 8, 12, generator=drawn())
     with torch.no_grad():
         mel, frames = model.condition(features)

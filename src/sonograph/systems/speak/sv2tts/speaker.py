@@ -136,8 +136,8 @@ def without_silence(samples: Float[np.ndarray, " n"], rate_hz: int) -> Float[np.
 def spread(flags: Bool[np.ndarray, " k"]) -> Bool[np.ndarray, " k"]:
     """Decisions smoothed by a mean of eight (half is no), then spread by three to each side.
 
-    >>> spread(np.array([0] * 9 + [1] * 9 + [0] * 9, bool)).astype(int).sum()
-    13
+    >>> int(spread(np.array([0] * 9 + [1] * 9 + [0] * 9, bool)).sum())
+    14
     """
     padded = np.pad(flags.astype(float), ((SMOOTH - 1) // 2, SMOOTH // 2))
     mean = np.convolve(padded, np.ones(SMOOTH) / SMOOTH, "valid")

@@ -95,8 +95,8 @@ class WaveNet(Conditioned):
         begin, between, leave = _bias(self.enter), self.between, self.leave
         for t in range(noise.shape[1]):
             position = (starts + t).clamp(max=n - 1)
-            given = fixed[clip, sampling.frames_at(position, hop, count)]
-            given = torch.addmm(given, mel[clip, position], of_mel).chunk(len(layers), 1)
+            frame = fixed[clip, sampling.frames_at(position, hop, count)]
+            given = torch.addmm(frame, mel[clip, position], of_mel).chunk(len(layers), 1)
             y = torch.addmm(begin, x[:, None], self.enter.weight[:, :, 0].T)
             total = mel.new_zeros(k, self.sizes.skip)
             for place, one in enumerate(layers):
