@@ -52,6 +52,17 @@ def test_speech_commands_layout(write_sound, tmp_path):
     assert clips[0].speaker == "aa"
 
 
+def test_a_text_beside_a_sound_is_what_is_said_in_it(write_sound, tmp_path):
+    write_sound("a/one.wav")
+    write_sound("a/two.wav")
+    (tmp_path / "a/one.txt").write_text("Good day.\n")
+    clips = Clips.open(tmp_path)
+    assert [clip.text for clip in clips] == ["Good day.", None]
+    (tmp_path / "a/two.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="no UTF-8"):
+        Clips.open(tmp_path)
+
+
 def test_librispeech_layout(write_sound, tmp_path):
     for part, speaker in (("train-clean-100", 1), ("dev-clean", 2), ("test-other", 3)):
         folder = f"LibriSpeech/{part}/{speaker}/7"

@@ -195,6 +195,7 @@ def open_folder(folder: Path) -> Clips:
     """Every sound below a folder; the first sub-folder's name is the label of task "class".
 
     Sub-folders train, valid/dev and test are taken as a published split, labels one level below.
+    A .txt beside a sound, of the same name, is what is said in it.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder")
@@ -211,6 +212,7 @@ def open_folder(folder: Path) -> Clips:
                 measure(path),
                 id=inside.as_posix(),
                 labels={"class": parts[0]} if parts else {},
+                text=_beside(path),
                 group=inside.as_posix(),
                 split=split,
                 source=folder.name,
@@ -219,6 +221,17 @@ def open_folder(folder: Path) -> Clips:
     if not clips:
         raise InputError(f"{folder} holds no sound files ({', '.join(SUFFIXES)})")
     return Clips(clips)
+
+
+def _beside(path: Path) -> str | None:
+    """The text that lies beside a sound."""
+    words = path.with_suffix(".txt")
+    if not words.is_file():
+        return None
+    try:
+        return words.read_text(encoding="utf-8").strip() or None
+    except UnicodeDecodeError:
+        raise InputError(f"{words} is no UTF-8 text") from None
 
 
 def _is_saved(folder: Path) -> bool:

@@ -42,6 +42,9 @@ class Args:
     """Print JSON."""
 
 
+NEXT = "`sonograph embed FILE --model {0}` or `sonograph adapt {0}`"
+
+
 def run(args: Args) -> int:
     import sys
 
@@ -97,9 +100,7 @@ def run(args: Args) -> int:
         print(
             f"{told['steps']} steps in {told['seconds']:.0f} s, {told['clips_per_s']:.1f} clips/s"
         )
-        print(
-            f"{output}: try `sonograph embed FILE --model {output}` or `sonograph adapt {output}`"
-        )
+        print(f"{output}: try {getattr(module, 'NEXT', NEXT).format(output)}")
     return 0
 
 

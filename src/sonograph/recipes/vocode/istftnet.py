@@ -25,7 +25,9 @@ from sonograph.recipes.pretraining import data_of
 from sonograph.recipes.vocode.training import ADVERSARIAL, Plan, train_vocoder
 from sonograph.records import Figure, Record, Verdict
 from sonograph.systems.vocode import istftnet
+from sonograph.train.trainer import Summary
 
+NEXT = "`sonograph vocode SOUND -o OUT.wav --model {0}`"  # what to try when it is trained
 SHORT = Plan(
     batch=4,
     held_out_batches=2,
@@ -41,7 +43,30 @@ def fit(
 ) -> dict[str, Any]:
     """A short adversarial training of the small preset; started again it goes on."""
     plan = SHORT if steps is None else SHORT.override({"train.steps": steps})
-    return train_vocoder(registry.build("istftnet-test"), clips, folder, plan, progress)
+    return train_vocoder(registry.build("istftnet-test"), clips, folder, plan, progress).told()
+
+
+def recipe_of(name: str) -> Plan:
+    """The plan that belongs to a preset: HiFi-GAN's, but for the small ones of the house."""
+    if name == "istftnet-test":
+        return SHORT
+    if name == "istftnet-voice":
+        return Plan(regression_steps=4000)
+    return Plan(regression_steps=0, train=ADVERSARIAL.override(steps=2_500_000, save_every=1000))
+
+
+def pretrain(
+    name: str,
+    clips: Clips,
+    folder: str | Path,
+    recipe: Plan | None = None,
+    progress: Progress = silent,
+) -> Summary:
+    """Train a preset on speech into a folder; started again it goes on."""
+    recipe = recipe or recipe_of(name)
+    vocoder = registry.build(name, seed=recipe.train.seed)
+    vocoder.name = name
+    return train_vocoder(vocoder, clips, Path(folder), recipe, progress).summary
 
 
 # --- the claim -------------------------------------------------------------------------------
@@ -185,7 +210,7 @@ def learned(
         )
         short = Plan(
             plan.batch, held_out_batches=plan.held_out_batches, regression_steps=plan.updates,
-            train=train,
+            adversarial=plan.adversarial > 0, train=train,
         )  # fmt: skip
         for name, config in arms(plan).items():
             with torch.random.fork_rng(devices=[]):
@@ -193,7 +218,7 @@ def learned(
                 vocoder = istftnet.build(config)
             place = folder / f"{name}-{seed}"
             found = train_vocoder(vocoder, clips, place, short, progress(f"{name}, seed {seed}"))
-            distances[name].append(found["after"]["mel"])
+            distances[name].append(found.after["mel"])
     return distances
 
 

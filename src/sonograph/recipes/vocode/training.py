@@ -23,7 +23,7 @@ from sonograph.nn.vocoder import Vocoder
 from sonograph.progress import Progress, silent
 from sonograph.recipes.pretraining import data_of, divided
 from sonograph.systems.vocode.istftnet import Pretraining
-from sonograph.train.trainer import TrainConfig, Trainer
+from sonograph.train.trainer import Summary, TrainConfig, Trainer
 
 # HiFi-GAN's: AdamW, betas (0.8, 0.99), decay on everything, 0.999 an epoch
 ADVERSARIAL = TrainConfig(
@@ -41,6 +41,9 @@ ADVERSARIAL = TrainConfig(
 )
 
 
+SHORTEST_S = 0.3  # of a clip that is learned from
+
+
 @dataclasses.dataclass(frozen=True)
 class Plan(Config):
     """How a vocoder learns."""
@@ -51,6 +54,7 @@ class Plan(Config):
     workers: int = 0
     regression_steps: int = 2000  # 0: none
     regression_lr: float = 1e-3
+    adversarial: bool = True  # whether the second stage follows
     train: TrainConfig = ADVERSARIAL
 
     @property
@@ -61,16 +65,36 @@ class Plan(Config):
         )
 
 
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """What a training came to: held-out distances before and after, and the last stage's run."""
+
+    before: dict[str, float]
+    after: dict[str, float]
+    steps: int
+    summary: Summary
+
+    def told(self) -> dict[str, Any]:
+        """For a record."""
+        return {
+            "loss_before": self.before["loss"],
+            "loss_after": self.after["loss"],
+            "steps": self.steps,
+            "clips_per_s": self.summary.clips_per_s,
+            "before": self.before,
+            "after": self.after,
+        }
+
+
 def train_vocoder(
     vocoder: Vocoder, clips: Clips, folder: Path, plan: Plan, progress: Progress = silent
-) -> dict[str, Any]:
+) -> Trained:
     """Train in place, into a folder that then loads as a model; started again it goes on.
 
-    Returns held-out distances before and after, updates and clips a second. `folder/regression`
-    and `folder/adversarial` are the runs of the two stages.
+    `folder/regression` and `folder/adversarial` are the runs of the two stages.
     """
     spec = vocoder.spec
-    train, valid = divided(clips.filter(lambda clip: clip.duration_s >= 0.3))
+    train, valid = divided(clips.filter(lambda clip: clip.duration_s >= SHORTEST_S))
     crop_s = plan.crop_frames * spec.hop_samples / spec.rate_hz
     seed = plan.train.seed
     model = Pretraining(vocoder)
@@ -86,7 +110,7 @@ def train_vocoder(
 
     with torch.no_grad():
         before = measure(model)
-    steps, rate = 0, 0.0
+    runs: list[Summary] = []
     if plan.regression_steps:
         first = Trainer(
             vocoder,
@@ -97,9 +121,9 @@ def train_vocoder(
             measure,
             progress,
             best=None,
-        ).run()
-        steps, rate = first.steps, first.clips_per_s
-    if plan.train.steps > 1 or not plan.regression_steps:
+        )
+        runs.append(first.run())
+    if plan.adversarial or not plan.regression_steps:
         second = Trainer(
             model,
             lambda _, batch, generator: model.turns(batch["waveform"], generator),
@@ -110,21 +134,15 @@ def train_vocoder(
             progress,
             best=None,
             turns=Pretraining.TURNS,
-        ).run()
-        steps, rate = steps + second.steps, second.clips_per_s
+        )
+        runs.append(second.run())
     model.eval()
     with torch.no_grad():
         after = measure(model)
     name = getattr(vocoder, "name", folder.name)
     weights.save_folder(folder, vocoder, card_of(name, clips, plan, after))
-    return {
-        "loss_before": before["loss"],
-        "loss_after": after["loss"],
-        "before": before,
-        "after": after,
-        "steps": steps,
-        "clips_per_s": rate,
-    }
+    last = dataclasses.replace(runs[-1], folder=folder, best=after)
+    return Trained(before, after, sum(run.steps for run in runs), last)
 
 
 def card_of(name: str, clips: Clips, plan: Plan, held_out: Mapping[str, float]) -> dict[str, Any]:
