@@ -1,4 +1,7 @@
-"""SV2TTS' speaker encoder: a short GE2E training, and whether more voices make it know new ones."""
+"""SV2TTS: how its parts are trained, and whether an encoder of more voices knows new ones better.
+
+What a speaker encoder learns from stands here; synthesizers and vocoders are in `speakers.py`.
+"""
 
 from __future__ import annotations
 
@@ -27,14 +30,16 @@ from sonograph.metrics.verification import equal_error_rate
 from sonograph.progress import Progress, silent
 from sonograph.recipes.arms import finished, verdict_of
 from sonograph.recipes.pretraining import data_of
+from sonograph.recipes.speak.speakers import Recipe, card_of, train_sampler, train_voice
 from sonograph.records import Figure, Record
 from sonograph.systems.speak import sv2tts
 from sonograph.systems.speak.sv2tts.speaker import prepared
-from sonograph.train.trainer import TrainConfig, Trainer
+from sonograph.train.trainer import Summary, TrainConfig, Trainer
 from sonograph.writing import write_whole
 
 # Recordings of known speakers; the English and the Spanish prompts are one woman's.
 CORPORA = ("asterisk-en", "asterisk-es", "asterisk-fr", "asterisk-it", "asterisk-ru", "gcin")
+NEXT = '`sonograph speak "Hello." -o OUT.wav --model {0}/voice` if it is a synthesizer'
 HELD_OUT = 0.2  # share of every voice, its end, that is not learned from
 EDITION = 1  # of what a kept file holds
 
@@ -147,6 +152,57 @@ class Windows:
             k += 1
 
 
+def recipe_of(name: str) -> Recipe:
+    """The recipe that belongs to a preset: the published ones, shorter for the small.
+
+    GE2E (RTVC): 64 speakers of 10 windows, Adam 1e-4, clip 3. NVIDIA: Adam 1e-3, decay 1e-6, clip
+    1, batch 64. RTVC: batch 12. WaveRNN: 100 crops of five hops, 1e-4; rates that fall in steps
+    are a cosine here.
+    """
+    config = registry.preset(name).make()
+    assert isinstance(config, sv2tts.Config)
+    small: dict[str, float] = {"train.steps": 200, "train.warmup_steps": 10, "train.eval_every": 50}
+    if config.part == "encoder":
+        own = Recipe(batch=640, frames=160).override(
+            {"train.lr": 1e-4, "train.clip_norm": 3.0, "train.weight_decay": 0.0}
+        )
+        own = own.override({"train.steps": 1_500_000})
+        small = small | {"batch": 24, "frames": 100, "seconds": 240.0, "train.lr": 1e-3}
+    elif config.part in ("wavernn", "wavenet"):
+        own = Recipe(batch=100, frames=5).override({"train.lr": 1e-4, "train.steps": 1_000_000})
+        small = small | {"batch": 4, "frames": 20, "train.lr": 1e-3}
+    else:
+        batch = 12 if config.part == "hybrid" else 64
+        own = Recipe(batch, 900 * batch).override({"train.steps": 300_000})
+        small = small | {"batch": 8, "frames": 3000}
+    if name.endswith("-test") or name == "sv2tts-encoder-mini":
+        return own.override(small)
+    return Recipe() if name.endswith("-mini") else own
+
+
+def pretrain(
+    name: str,
+    clips: Clips,
+    folder: str | Path,
+    recipe: Recipe | None = None,
+    progress: Progress = silent,
+) -> Summary:
+    """Train a preset, whichever part it is, into a folder; started again it goes on."""
+    recipe, place = recipe or recipe_of(name), Path(folder)
+    config = registry.preset(name).make()
+    assert isinstance(config, sv2tts.Config)
+    if config.part in ("wavernn", "wavenet"):
+        return train_sampler(name, clips, place, recipe, progress)
+    if config.part != "encoder":
+        return train_voice(name, clips, place, recipe, None, progress)
+    encoder = registry.build(name, seed=recipe.train.seed)
+    voices = Voices.prepare(clips, encoder.spec, recipe.seconds, place / "measured", progress)
+    plan = Plan(name, recipe.seconds, recipe.batch, recipe.frames, train=recipe.train)
+    found = teach(encoder, voices, place, plan, progress)
+    weights.save_folder(place / "voice", encoder, card_of(name, clips, recipe, found["after"]))
+    return found["summary"]
+
+
 def teach(
     encoder: sv2tts.SpeakerEncoder,
     voices: Voices,
@@ -157,7 +213,7 @@ def teach(
     """GE2E in place, into a folder; started again it goes on. Held-out losses before and after."""
     seed = plan.train.seed
     learned, held_out = voices.divided()
-    model = sv2tts.Pretraining(encoder)
+    model = sv2tts.Telling(encoder)
     stream = Windows(held_out, plan.windows, plan.frames, 1_000_003)
     kept = [stream.batch(k) for k in range(plan.held_out_batches)]
 
@@ -186,6 +242,7 @@ def teach(
         "after": after,
         "steps": summary.steps,
         "clips_per_s": summary.clips_per_s,
+        "summary": summary,
     }
 
 
@@ -203,15 +260,9 @@ def fit(
     encoder = registry.build(plan.preset)
     voices = Voices.prepare(clips, encoder.spec, plan.seconds, folder / "measured", progress)
     found = teach(encoder, voices, folder, plan, progress)
-    card = {
-        "name": folder.name,
-        "summary": f"speaker encoder, of {len(voices.names)} voices",
-        "data": data_of(clips),
-        "held_out": found["after"],
-        "recipe": plan.to_dict(),
-        "licence": "Apache-2.0 for the weights; the licences of the data are listed with it",
-    }
-    weights.save_folder(folder, encoder, card)
+    recipe = Recipe(plan.windows, plan.frames, plan.seconds, train=plan.train)
+    weights.save_folder(folder, encoder, card_of(plan.preset, clips, recipe, found["after"]))
+    del found["summary"]
     return found | {"voices": voices.names}
 
 

@@ -284,7 +284,7 @@ ABOUT = About(
         "NVIDIA: texts have to come sorted by falling length; convolutions of the encoder and the "
         "post-net see padding.",
     ),
-    verbs=("speak", "vocode"),
+    verbs=("speak", "vocode", "train"),
     golden=(
         "SV2TTS GE2E speaker encoder",
         "SV2TTS synthesizer (Tacotron with speaker vector)",
