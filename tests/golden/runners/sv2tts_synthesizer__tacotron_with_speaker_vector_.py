@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import torch
@@ -59,8 +60,10 @@ def mel_and_stop(case: Any, golden: Any, given: dict[str, torch.Tensor]) -> tupl
     b, rows, frames = case.outputs["mel"].shape
     mel = given.get("mel")
     if mel is None:
-        name = case.about["input_rule"]["mel"].split("'")[1]
-        mel = torch.as_tensor(golden.signal(name, (b, rows, frames), 1.0) * 1.5)
+        rule = case.about["input_rule"]["mel"]  # signal('name', (b, rows, frames), scale) * factor
+        scale, factor = re.search(r"\), ([\d.]+)\) \* ([\d.]+)", rule).groups()
+        made = golden.signal(rule.split("'")[1], (b, rows, frames), float(scale))
+        mel = torch.as_tensor(made * float(factor))
     stop = given.get("stop")
     if stop is None:
         stop = torch.zeros(b, frames)
