@@ -146,7 +146,7 @@ def encoder() -> Config:
     note="768 cells projected to 256, log-mel",
 )
 def encoder_paper() -> Config:
-    sizes = Encoder(width=768, projection=256, norm_eps=0.0)
+    sizes = Encoder(width=768, projection=256, norm_eps=0.0, partial_frames=80)
     return Config("encoder", paper_encoder_spec(), encoder=sizes)
 
 
@@ -270,10 +270,10 @@ ABOUT = About(
         "Where pieces of a long sound meet, the later one's first half of the overlap is run-up "
         "and power is constant over the second half.",
         "The paper's WaveNet: 3 cycles of 10 dilations, width 64, gates 128, 10 logistics, RTVC's "
-        "upsampling: our choice. Partial windows of the paper (800 ms) are a setting.",
+        "upsampling: our choice.",
         "An utterance of which nothing is left after a ReLU is the vector 0, not NaN.",
         "RTVC counts its step as a parameter of the WaveRNN (4,480,936); here it is none.",
-        "The mini and test presets are ours; no text is written in NVIDIA's 148 symbols yet.",
+        "The mini and test presets are ours. Of NVIDIA's 148 symbols letters are written, not ARPAbet.",
     ),
     faults=(
         "RTVC: padded tokens get an attention energy of 0, so that they are read; its CBHGs look "
