@@ -65,6 +65,16 @@ def test_letters_of_english_are_those_of_what_is_said():
     assert ALPHABETS["rtvc"].size == 66
 
 
+def test_nvidia_letters():
+    said = utterance("Dr. X, 5!", alphabet="nvidia")
+    table = ALPHABETS["nvidia"]
+    assert table.size == 148
+    assert "".join(table.decode(said.encode().ids)) == "doctor x, five!"
+    assert table.symbols[11:14] == (" ", "A", "B")
+    assert table.symbols[64:70] == ("@AA", "@AA0", "@AA1", "@AA2", "@AE", "@AE0")
+    assert table.symbols[-1] == "@ZH"
+
+
 @pytest.mark.parametrize(
     ("language", "text"),
     [

@@ -143,6 +143,17 @@ ALPHABETS: dict[str, Alphabet] = {
             end="~",
             gap=" ",
         ),
+        # NVIDIA's Tacotron 2: pad, marks, letters of both cases, then ARPAbet, which is not used
+        Alphabet(
+            "nvidia",
+            (
+                *"_-!'(),.:;? ",
+                *"ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+                *"abcdefghijklmnopqrstuvwxyz",
+                *sorted({f"@{phone}" for one in PHONES for phone in (one, one.rstrip("012"))}),
+            ),
+            gap=" ",
+        ),
     )
 }
 

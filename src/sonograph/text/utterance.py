@@ -92,7 +92,7 @@ def utterance(
             f"there is no language {language!r}.{did_you_mean(language, LANGUAGES)} Known: "
             f"{', '.join(LANGUAGES)}"
         )
-    if language != "en" and table.name in ("arpabet", "rtvc"):
+    if language != "en" and table.name in ("arpabet", "rtvc", "nvidia"):
         raise InputError(
             f"alphabet {table.name!r} is of English only: for {language!r} use 'characters', or "
             "'ipa' with the extra espeak"

@@ -1,0 +1,210 @@
+"""Training of a synthesizer that is told who speaks, and of a vocoder that says sample by sample.
+
+    train_voice("sv2tts-mini", clips, folder, recipe, listener)
+
+Each clip is learned with its own vector, by a speaker encoder that stays as it is (Jia et al. 2018,
+section 2.2); who the speakers are need not be known.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sonograph import registry, weights
+from sonograph.config import Config
+from sonograph.data.clips import Clips
+from sonograph.data.loader import Batches
+from sonograph.errors import InputError
+from sonograph.nn.acoustic import SpeechBatch
+from sonograph.progress import Progress, silent
+from sonograph.recipes.pretraining import data_of, divided
+from sonograph.recipes.speak.corpus import Speech, SpeechBatches, encode_with, in_order
+from sonograph.systems.speak import sv2tts
+from sonograph.train.trainer import Summary, TrainConfig, Trainer
+
+VECTORS = "speakers.safetensors"  # of the clips, in the folder of what is measured
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe(Config):
+    """Training of one part. batch: texts, crops of sound, or windows of voices."""
+
+    batch: int = 16
+    frames: int = 5000  # the most of a batch of texts, padding counted; of one crop or window
+    seconds: float = 3600.0  # of each voice, of a speaker encoder
+    workers: int = 0
+    train: TrainConfig = TrainConfig(
+        steps=4000,
+        lr=1e-3,
+        weight_decay=1e-6,
+        clip_norm=1.0,
+        schedule="cosine",
+        warmup_steps=100,
+        lr_floor=0.1,
+        eval_every=250,
+        save_every=250,
+        log_every=25,
+    )
+
+
+class Told:
+    """Batches of texts beside the vectors of who says them; batch k is a function of k."""
+
+    def __init__(self, batches: SpeechBatches, vectors: Mapping[str, Tensor]):
+        self.batches, self.vectors = batches, vectors
+
+    def start_at(self, k: int) -> Told:
+        self.batches.start_at(k)
+        return self
+
+    def __iter__(self) -> Iterator[tuple[SpeechBatch, Tensor]]:
+        k = self.batches.first
+        for batch in self.batches:
+            rows = self.batches.rows(k)
+            ids = [self.batches.speech.items[row].id for row in rows]
+            yield batch, torch.stack([self.vectors[one] for one in ids])
+            k += 1
+
+
+def vectors_of(
+    clips: Clips,
+    speech: Speech,
+    listener: sv2tts.SpeakerEncoder,
+    folder: Path,
+    progress: Progress = silent,
+) -> dict[str, Tensor]:
+    """Who speaks in every clip that is learned from; kept in `folder`."""
+    path, wanted = folder / VECTORS, [item.id for item in speech.items]
+    kept = weights.read_tensors(path) if path.is_file() else {}
+    if not set(wanted) <= kept.keys():
+        by = {clip.id: clip for clip in clips}
+        for number, name in enumerate(wanted):
+            if name not in kept:
+                kept[name] = listener.embed(by[name].read(listener.spec.rate_hz))
+            progress(number + 1, len(wanted), "listening to who speaks")
+        weights.write_tensors(path, kept)
+    return {name: kept[name] for name in wanted}
+
+
+def train_voice(
+    name: str,
+    clips: Clips,
+    folder: Path,
+    recipe: Recipe,
+    listener: sv2tts.SpeakerEncoder | None = None,
+    progress: Progress = silent,
+) -> Summary:
+    """Train a synthesizer on clips with text, into a folder; started again it goes on.
+
+    `folder` holds the objective, `folder/voice` the synthesizer, which then speaks as the mean of
+    all its speakers. listener: the published encoder unless given (`sv2tts.published_encoder`).
+    """
+    model = registry.build(name, seed=recipe.train.seed)
+    spec, alphabet = model.spec, encode_with(model.alphabet)
+    measured = folder / "measured"
+    speech = Speech.prepare(clips, spec, alphabet, measured, progress=progress)
+    learned, held_out = speech.part("train"), speech.part("valid")
+    held_out = held_out if len(held_out) else learned
+    vectors = {item.id: torch.zeros(0) for item in speech.items}
+    if model.speaker:
+        listener = listener or sv2tts.published_encoder()
+        vectors = vectors_of(clips, speech, listener, measured, progress)
+        if (size := len(next(iter(vectors.values())))) != model.speaker:
+            raise InputError(
+                f"the speaker encoder gives {size} numbers, {name} takes {model.speaker}"
+            )
+        model.voice.copy_(sv2tts.mean_speaker(list(vectors.values())))
+    if model.project.bias is not None:  # it begins at the mean spectrum
+        with torch.no_grad():
+            model.project.bias.copy_(torch.from_numpy(learned.mean_features()))
+    objective = sv2tts.Speaking(model)
+    kept = list(in_order(held_out, recipe.batch, recipe.frames))
+
+    def told(speakers: Tensor) -> Tensor | None:
+        return speakers if model.speaker else None
+
+    def measure(learner: nn.Module) -> dict[str, float]:
+        sums: dict[str, float] = {}
+        for number, batch in enumerate(kept):  # the mean voice says them: whose they are is open
+            found = learner(batch, torch.Generator().manual_seed(number))
+            for part, value in found.items():
+                sums[part] = sums.get(part, 0.0) + float(value) * len(batch.lengths) / len(held_out)
+        return sums
+
+    batches = SpeechBatches(learned, recipe.batch, recipe.frames, recipe.train.seed, recipe.workers)
+    summary = Trainer(
+        objective,
+        lambda learner, batch, generator: learner(batch[0], generator, told(batch[1])),
+        Told(batches, vectors),
+        folder,
+        recipe.train,
+        measure,
+        progress,
+        best=None,
+    ).run()
+    objective.eval()
+    with torch.no_grad():
+        card = card_of(name, clips, recipe, measure(objective))
+    weights.describe(folder, objective.describe(), card)
+    weights.save_folder(folder / "voice", model, card)
+    return summary
+
+
+def train_sampler(
+    name: str, clips: Clips, folder: Path, recipe: Recipe, progress: Progress = silent
+) -> Summary:
+    """Train an autoregressive vocoder on crops of sound; `folder/voice` is the vocoder."""
+    model = registry.build(name, seed=recipe.train.seed)
+    spec, objective = model.spec, sv2tts.Sounding(model)
+    train, valid = divided(clips.filter(lambda clip: clip.duration_s >= 0.3))
+    crop_s = recipe.frames * spec.hop_samples / spec.rate_hz
+
+    def batches(some: Clips, seed: int) -> Batches:
+        return Batches(
+            some, recipe.batch, crop_s, spec.rate_hz, seed, recipe.workers, draw="seconds"
+        )
+
+    kept = [batches(valid, 1).batch(k) for k in range(2)]
+
+    def measure(learner: nn.Module) -> dict[str, float]:
+        found = [learner(batch) for batch in kept]
+        return {key: sum(float(f[key]) for f in found) / len(found) for key in found[0]}
+
+    summary = Trainer(
+        objective,
+        lambda learner, batch, generator: learner(batch, generator),
+        batches(train, recipe.train.seed),
+        folder,
+        recipe.train,
+        measure,
+        progress,
+        best=None,
+    ).run()
+    objective.eval()
+    with torch.no_grad():
+        card = card_of(name, clips, recipe, measure(objective))
+    weights.describe(folder, objective.describe(), card)
+    weights.save_folder(folder / "voice", model, card)
+    return summary
+
+
+def card_of(
+    name: str, clips: Clips, recipe: Recipe, held_out: Mapping[str, float]
+) -> dict[str, Any]:
+    """What a folder says about itself."""
+    return {
+        "name": name,
+        "system": "sv2tts",
+        "summary": f"{name}, trained on {clips.seconds / 60:.0f} min of sound; voices are copied "
+        "with consent only",
+        "data": data_of(clips),
+        "held_out": dict(held_out),
+        "recipe": recipe.to_dict(),
+        "licence": "Apache-2.0 for the weights; the licences of the data are listed with it",
+    }
