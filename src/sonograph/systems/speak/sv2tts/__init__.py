@@ -273,7 +273,8 @@ ABOUT = About(
         "upsampling: our choice.",
         "An utterance of which nothing is left after a ReLU is the vector 0, not NaN.",
         "RTVC counts its step as a parameter of the WaveRNN (4,480,936); here it is none.",
-        "The mini and test presets are ours. Of NVIDIA's 148 symbols letters are written, not ARPAbet.",
+        "The mini and test presets are ours. Of NVIDIA's 148 symbols letters are written, not "
+        "ARPAbet.",
     ),
     faults=(
         "RTVC: padded tokens get an attention energy of 0, so that they are read; its CBHGs look "
