@@ -97,7 +97,9 @@ def train_vocoder(
     train, valid = divided(clips.filter(lambda clip: clip.duration_s >= SHORTEST_S))
     crop_s = plan.crop_frames * spec.hop_samples / spec.rate_hz
     seed = plan.train.seed
-    model = Pretraining(vocoder)
+    with torch.random.fork_rng(devices=[]):  # the discriminators begin alike in every run
+        torch.manual_seed(seed)
+        model = Pretraining(vocoder)
 
     def batches(some: Clips, first: int) -> Batches:
         return Batches(some, plan.batch, crop_s, spec.rate_hz, first, plan.workers, draw="seconds")
