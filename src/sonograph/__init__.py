@@ -5,6 +5,7 @@
     sound.models("ssast*")
     vectors = sound.load("ssast-mini").embed(["a.wav", "b.wav"]).values
     sound.load("runs/mine").tag("dog.wav").top(3)
+    sound.speak("Good morning.").write("hello.wav")
 
 Every name below is loaded when it is first used, so that `import sonograph` costs next to nothing.
 """
@@ -26,6 +27,8 @@ _HOMES = {
     "write": "sonograph.audio.io",
     "info": "sonograph.audio.io",
     "adapt": "sonograph.train.adapt",
+    "speak": "sonograph.infer.speak",
+    "open_voice": "sonograph.infer.speak",
     "InputError": "sonograph.errors",
 }
 __all__ = [*_HOMES, "__version__"]
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
     from sonograph.audio.io import read as read
     from sonograph.audio.io import write as write
     from sonograph.errors import InputError as InputError
+    from sonograph.infer.speak import open_voice as open_voice
+    from sonograph.infer.speak import speak as speak
     from sonograph.outputs import Audio as Audio
     from sonograph.recipes import claim as claim
     from sonograph.registry import build as build

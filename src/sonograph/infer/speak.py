@@ -19,6 +19,7 @@ from sonograph.text.sentences import sentences
 from sonograph.text.ssml import Segment, is_ssml, read_ssml
 from sonograph.text.utterance import NothingToSay, Utterance, utterance
 
+BUNDLED_VOCODER = "voice-vocoder"  # for voices that name none
 GAP_S = 0.15  # of silence between sentences, beside what the model says itself
 BETWEEN = (0.25, 4.0)  # factors of pace, pitch and energy that are taken
 LONGEST_S = 60.0  # of one sentence; the model has lost its way beyond
@@ -158,6 +159,33 @@ class Voice:
         unit = {"ln": 1.0, "log10": 1 / np.log(10), "db": 20 / (spec.power * np.log(10))}
         quiet = (np.log(spec.log_floor) * unit[spec.log] - spec.mean) / spec.deviation
         return torch.full((spec.rows,), float(quiet))
+
+
+def open_voice(model: str = "voice", vocoder: str | None = None) -> Voice:
+    """The voice of a name, folder or hub id, with the vocoder that is given or that it names."""
+    from sonograph.weights import load
+
+    acoustic: Any = load(model)
+    card = getattr(acoustic, "card", {})
+    return Voice(acoustic, load(vocoder or card.get("vocoder") or BUNDLED_VOCODER))
+
+
+def speak(
+    text: str,
+    model: str = "voice",
+    vocoder: str | None = None,
+    manner: Manner | None = None,
+    language: str = "en",
+    seed: int = 0,
+) -> Audio:
+    """A text, plain or SSML, as sound. For word timings and long texts see `Voice.say`.
+
+    >>> speak("Good morning.").rate_hz
+    16000
+    """
+    voice = open_voice(model, vocoder)
+    said = [one.audio.samples for one in voice.say(text, manner, language, seed)]
+    return Audio(np.concatenate(said, axis=1), voice.spec.rate_hz)
 
 
 def _paused(

@@ -46,20 +46,16 @@ def run(args: Args) -> int:
 
     from sonograph.audio.io import read, writer
     from sonograph.errors import InputError
-    from sonograph.infer.speak import Manner, Voice
+    from sonograph.infer.speak import Manner, open_voice
     from sonograph.progress import Line
     from sonograph.verbs import show
-    from sonograph.weights import load
 
     if args.output is None:
         raise InputError("say where the sound goes: -o hello.wav, or -o - for a pipe")
     if args.timings and args.timings.suffix not in (".json", ".srt", ".vtt"):
         raise InputError(f"{args.timings} must end in .json, .srt or .vtt")
     manner = Manner(args.pace, args.pitch, args.energy)
-    acoustic = load(args.model)
-    card = getattr(acoustic, "card", {})
-    vocoder = load(args.vocoder or card.get("vocoder") or "voice-vocoder")
-    voice = Voice(acoustic, vocoder)
+    voice = open_voice(args.model, args.vocoder)
     if args.like:
         voice.imitate(read(args.like, channels="mono"))
     began = time.perf_counter()

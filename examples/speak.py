@@ -1,0 +1,19 @@
+"""Say two sentences, at another pace, and tell when each word is heard."""
+
+from __future__ import annotations
+
+import sonograph as sound
+from sonograph.infer.speak import Manner
+
+
+def main() -> None:
+    sound.speak("Good morning.").write("hello.wav")
+    voice = sound.open_voice()
+    for said in voice.say("Press one for sales. Press two for help.", Manner(pace=0.9)):
+        print(f"{said.start_s:.2f} to {said.end_s:.2f} s: {said.text}")
+        for word in said.words:
+            print(f"    {word.start_s:.2f} s  {word.word}")
+
+
+if __name__ == "__main__":
+    main()
