@@ -265,7 +265,10 @@ def usable(system: registry.System, preset: str, data: str, task: str) -> Record
         for command, expected in commands_of(system)(folder, preset, data, task):
             since = time.perf_counter()
             done = subprocess.run(
-                [sys.executable, "-m", "sonograph.cli", *command], capture_output=True, text=True
+                [sys.executable, "-m", "sonograph.cli", *command],
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",  # some write samples
             )
             run = {
                 "verb": command[0],
