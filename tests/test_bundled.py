@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from sonograph import weights
+from sonograph.audio.io import read
 from sonograph.cli import main
+from sonograph.infer.speak import open_voice
 from sonograph.outputs import Audio
 
 MODELS = sorted(weights.bundled())
@@ -43,3 +45,37 @@ def test_the_tagger_knows_sounds_that_it_has_not_heard(shared):
             total += 1
     assert total == 24
     assert right >= 16
+
+
+def test_the_voice_speaks(tmp_path, capsys):
+    out = tmp_path / "hello.wav"
+    assert main(["speak", "Good morning.", "-o", str(out), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert 0.4 < told["duration_s"] < 3
+    samples = read(out).samples[0]
+    assert samples.std() > 0.01  # not silence
+    assert abs(samples).max() <= 1
+    (sentence,) = told["sentences"]
+    assert [word["word"] for word in sentence["words"]] == ["Good", "morning"]
+
+
+def test_a_recogniser_understands_the_voice():
+    """Half of the words of sentences like those that it learned from."""
+    pytest.importorskip("pocketsphinx")
+    from sonograph.metrics.recognise import Recogniser
+    from sonograph.metrics.words import edits, plain_words
+
+    voice, hear = open_voice(), Recogniser()
+    wanted = [
+        "Your call is important to us.",
+        "The conference is now unlocked.",
+        "The number you have dialed is not in service.",
+        "Please enter your password.",
+    ]
+    wrong = total = 0
+    for text in wanted:
+        sound = Audio(np.concatenate([s.audio.samples for s in voice.say(text)], axis=1), 16000)
+        words = plain_words(text)
+        wrong += edits(words, plain_words(hear.hear(sound))).total
+        total += len(words)
+    assert wrong <= total / 2, f"{wrong} errors in {total} words"
