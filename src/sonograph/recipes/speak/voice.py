@@ -35,8 +35,9 @@ LICENCE = (
 ATTRIBUTION = (
     "Recordings: Asterisk core sounds, spoken by Allison Smith, Digium / Sangoma, CC BY-SA 3.0"
 )
-# Against discriminators 1,500 updates more of the same small generator lowered the opinion of held-out
-# sound (DNSMOS, overall) from 2.09 to 1.82: too few to bring anything, on two cores; so not here.
+# Against discriminators, 1,500 more updates of the same small generator lowered the opinion of
+# held-out sound (DNSMOS, overall) from 2.09 to 1.82: too few to bring anything on two cores, so
+# they are left out here.
 PLAN = Plan(
     regression_steps=6500,
     adversarial=False,
@@ -45,7 +46,7 @@ PLAN = Plan(
 
 
 def vocoder(folder: Path, progress: Progress = silent) -> dict[str, Any]:
-    """Train the voice's vocoder into a folder: about an hour and a quarter on one core."""
+    """Train the voice's vocoder into a folder: about an hour on one core."""
     return train_vocoder(registry.build(VOCODER), vocoder_clips(), folder, PLAN, progress).told()
 
 
