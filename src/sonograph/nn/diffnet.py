@@ -7,7 +7,8 @@ Kong et al. 2021 (DiffWave), as Liu et al. 2022 (DiffSinger) took it to mels; Pr
     residual, skip = split(conv_1(g));  h = (h + residual) / sqrt 2
     out = conv_1(relu(conv_1(sum of skips / sqrt(blocks))))        (zero weights at first)
 
-Shapes: x (b, rows, t), steps (b,) whole numbers, condition (b, width, t), mask (b, 1, t) of 0 and 1.
+Shapes: x (b, rows, t), steps (b,) whole numbers, condition (b, width, t), mask (b, 1, t) of 0s and
+1s.
 """
 
 from __future__ import annotations

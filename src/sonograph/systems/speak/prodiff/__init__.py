@@ -95,7 +95,7 @@ def mini() -> Config:
         tokens=77,
         width=128,
         encoder_depth=2,
-        energy_most=16.0,
+        energy_most=8.0,
         blocks=8,
         channels=128,
         mean=-5.0,

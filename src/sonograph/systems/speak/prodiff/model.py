@@ -209,10 +209,12 @@ class ProDiff(Acoustic):
         self.denoiser = DiffNet(
             config.features.rows, config.channels, width, config.blocks, config.dilation_cycle
         )
-        betas = torch.tensor(config.betas, dtype=torch.float64)
-        self.schedule = (
-            diffusion.Schedule(betas) if config.betas else diffusion.vpsde(config.teacher_steps + 1)
-        )
+        with torch.device("cpu"):  # a table, wherever the weights are
+            self.schedule = (
+                diffusion.Schedule(torch.tensor(config.betas, dtype=torch.float64))
+                if config.betas
+                else diffusion.vpsde(config.teacher_steps + 1)
+            )
 
     # -- what each frame is of ------------------------------------------------------------------
 

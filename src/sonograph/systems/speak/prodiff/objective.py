@@ -1,4 +1,4 @@
-"""What ProDiff learns by: clean features at every level (or noise), and a teacher's two steps in one.
+"""What ProDiff learns by: clean features (or noise) at every level, a teacher's two steps in one.
 
 Section 4 of the paper, and the official code's weights of what is predicted beside mels.
 """
@@ -235,7 +235,7 @@ class Distillation(Pretraining):
         level: Int64[Tensor, "b"],
         noise: Float[Tensor, "b rows t"],
     ) -> Float[Tensor, ""]:
-        """Mean distance of the student's clean features from what the teacher's two steps ask for."""
+        """Mean distance of the student's clean features from what the teacher's steps ask for."""
         model, mask = self.acoustic, read.mask
         x = model.schedule.noised(model.normalised(features), level, noise) * mask
         target = self.target(x, level, read)

@@ -138,7 +138,7 @@ def buffers_of(model: ProDiff) -> dict[str, Tensor]:
 def config_from_published(
     state: Mapping[str, Tensor], pitch: tuple[float, float] | None = None
 ) -> Config:
-    """The configuration of an official file, read from its shapes; heads, which show in none, are 2.
+    """The configuration of an official file, read from its shapes; heads show in none: two.
 
     pitch: mean and deviation of F0 in Hz, which official code keeps in a file of the corpus
     (`train_f0s_mean_std.npy`); without them `f0_mean` and `f0_std` of the state are taken, and
