@@ -115,6 +115,7 @@ def scores(**errors: tuple[float, float, float]) -> recipes.Scores:
         name: {
             "error": list(errors.get(word, usual[word])),
             "detail": [0.5] * 3,
+            "noise": list(errors.get("learned", (0.3, 0.3, 0.3))),
             "distance": list(errors.get(f"{word}_distance", (0.6, 0.6, 0.6))),
             "seconds": list(
                 errors.get(f"{word}_seconds", (0.5, 0.51, 0.5) if word == "student" else (1,) * 3)
@@ -133,6 +134,7 @@ def scores(**errors: tuple[float, float, float]) -> recipes.Scores:
         ({"noise": (0.9, 1.0, 0.94)}, "not shown"),
         ({"few": (0.9, 1.3, 1.1)}, "inconclusive"),
         ({"clean": (1.5, 1.51, 1.52)}, "inconclusive"),  # it has not learned
+        ({"learned": (0.7, 0.7, 0.7)}, "inconclusive"),  # nor have those beside it
     ],
 )
 def test_few_steps_are_judged_by_the_rule(errors, verdict):
