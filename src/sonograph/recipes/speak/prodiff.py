@@ -229,12 +229,12 @@ class Scale(Config):
 
     seeds: int = 3
     aligner_updates: int = 150
-    updates: int = 400  # of each arm
+    updates: int = 500  # of each arm
     student_updates: int = 100
     batch: int = 4
     frames: int = 250  # of one batch
     held_out: int = 16  # clips at most
-    turns: int = 5  # of what is timed
+    turns: int = 15  # of what is timed, teacher and student in turn
     lr: float = 3e-3
     width: int = 64  # of the text side; one layer of it
     channels: int = 160  # of the denoiser: twice the rows that noise has to pass through
@@ -407,6 +407,10 @@ def compared(
         found = {name: said_by(arm, timed, kept, plan, seed) for name, arm in arms.items()}
         short = arms[many].acoustic.schedule.times(4)
         found[few] = said_by(arms[many], timed, kept, plan, seed, short)
+        both = (clean, student)
+        spent = seconds_of([arms[name] for name in both], timed, kept, plan.turns)
+        for name, seconds in zip(both, spent):
+            found[name]["seconds"] = seconds
         found[mean] = means_of(
             [
                 against(np.repeat(guess[:, None], real.shape[1], 1), real)
@@ -448,30 +452,43 @@ def said_by(
     seed: int,
     levels: Sequence[int] | None = None,
 ) -> dict[str, float]:
-    """What one arm makes of held-out recordings, means over them; seconds for all mels at once.
+    """What one arm makes of held-out recordings, means over them.
 
     levels: as in `ProDiff.sample`.
     """
     model, batch = arm.acoustic, timed.batch(rows)
     assert batch.durations is not None
     read, _, _ = arm.read(batch, batch.durations)
-    turns = []
-    for _ in range(plan.turns):
-        noises = model.noises(read, torch.Generator().manual_seed(seed))
-        began = time.perf_counter()
-        features = model.sample(read, noises, levels)
-        turns.append(time.perf_counter() - began)
-        if model.config.steps > 10:  # it is not timed against anything
-            break
+    noises = model.noises(read, torch.Generator().manual_seed(seed))
+    features = model.sample(read, noises, levels)
     found = [
         against(features[k, :, :t].numpy(), batch.features[k, :, :t].numpy())
         for k, t in enumerate(batch.lengths.tolist())
     ]
-    told = means_of(found) | {"seconds": stats.median(turns)}
+    values = means_of(found)
     if model.config.prediction == "noise":  # several draws of level and noise for each clip
         draws = [arm.parts(batch, torch.Generator().manual_seed(k))["noise"] for k in range(4)]
-        told["noise"] = float(torch.stack(draws).mean())
-    return told
+        values["noise"] = float(torch.stack(draws).mean())
+    return values
+
+
+@torch.no_grad()
+def seconds_of(
+    arms: Sequence[prodiff.Pretraining], timed: Timed, rows: Sequence[int], turns: int
+) -> list[float]:
+    """Of each arm the median time for the mels of all clips at once; arms take turns."""
+    batch = timed.batch(rows)
+    assert batch.durations is not None
+    read, _, _ = arms[0].read(batch, batch.durations)
+    noise = arms[0].acoustic.noises(read, torch.Generator().manual_seed(0))()
+    found: list[list[float]] = [[] for _ in arms]
+    for turn in range(turns + 1):
+        for arm, times in zip(arms, found):
+            began = time.perf_counter()
+            arm.acoustic.sample(read, lambda: noise)
+            if turn:  # the first one warms up
+                times.append(time.perf_counter() - began)
+    return [stats.median(times) for times in found]
 
 
 def means_of(found: Sequence[dict[str, float]]) -> dict[str, float]:
