@@ -72,8 +72,8 @@ def test_teacher_and_student_go_on_to_equal_bits(clips, tmp_path, monkeypatch):
         one = recipe.override({"train.steps": steps, "train.schedule": "constant"})
         return recipes.train("prodiff-test", clips, tmp_path / name, one)
 
-    summary, before, after = run("whole", 3)
-    assert summary.steps == 3
+    summary, before, after = run("whole", 2)
+    assert summary.steps == 2
     assert after["loss"] < before["loss"]
     assert {"l1", "ssim", "pitch", "forward_sum", "binarisation"} < set(after)
 
@@ -83,11 +83,10 @@ def test_teacher_and_student_go_on_to_equal_bits(clips, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(recipes.prodiff, "Distillation", killed)
-    for steps in (2, 3):
-        with pytest.raises(KeyboardInterrupt):
-            run("cut", steps)
+    with pytest.raises(KeyboardInterrupt):
+        run("cut", 1)
     monkeypatch.setattr(recipes.prodiff, "Distillation", stop)
-    run("cut", 3)
+    run("cut", 2)
     for part in ("", "student", "voice", "teacher"):
         whole, cut = (
             weights.read_tensors(tmp_path / name / part / "model.safetensors")
