@@ -155,9 +155,9 @@ ABOUT = About(
         "code asks at others.",
         "FastDiff, the vocoder of the official repository, is not built.",
         "Presets `prodiff-test` and `-mini` are ours, at 16 kHz.",
-        "In our claims (docs/claims.md) networks that say noise, trained for 500 updates, fail at 100 "
-        "steps as they do at 4: that they fail says how much longer they have to learn, and nothing "
-        "of what the number of steps does to one that has learned.",
+        "In our claims (docs/claims.md) networks that say noise, after 500 updates, fail at 100 "
+        "steps as they do at 4: it shows how much longer they have to learn, and nothing of what "
+        "the number of steps does to one that has learned.",
     ),
     faults=(
         "The teacher learns level 4 and never samples from it; pure noise is taken for level 3.",
