@@ -433,9 +433,9 @@ class MelPitch(nn.Module):
         return found if mask is None else found.masked_fill(~mask, 0.0)
 
     @staticmethod
-    def coarse(hz: Tensor) -> Tensor:
-        """The bin of each frame; 1 where there is no voice."""
-        _, bins, low, high = MEL_PITCH
+    def coarse(hz: Tensor, coding: tuple[int, int, float, float] = MEL_PITCH) -> Tensor:
+        """The bin of each frame; 1 where there is no voice. coding: as `MEL_PITCH`."""
+        _, bins, low, high = coding
         bottom, top = (1127 * math.log(1 + edge / 700) for edge in (low, high))
         mel = 1127 * (1 + hz / 700).log()
         scaled = torch.where(mel > 0, (mel - bottom) * (bins - 2) / (top - bottom) + 1, mel)

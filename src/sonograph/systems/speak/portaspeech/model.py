@@ -19,6 +19,7 @@ from sonograph.config import Config as PlainConfig
 from sonograph.errors import InputError
 from sonograph.nn.acoustic import Acoustic, Controls, Spoken, Text
 from sonograph.nn.couplings import Glow, ResidualFlow
+from sonograph.nn.frame_noise import noise_of
 from sonograph.nn.length_regulator import paced
 from sonograph.nn.relative_encoder import RelativeEncoder
 from sonograph.nn.variance import Predictor
@@ -370,18 +371,6 @@ class PortaSpeech(Acoustic):
     def describe(self) -> dict[str, Any]:
         """What `weights.build` needs to make this model again."""
         return {"kind": "acoustic", "system": "portaspeech", "config": self.config.to_dict()}
-
-
-def noise_of(seed: int, shape: tuple[int, int, int]) -> Float[Tensor, "b c t"]:
-    """Normal noise that depends on seed, frame and channel, the same in every row.
-
-    Drawn frame by frame in whole groups of 16, the unit of torch's generator, so that a longer
-    drawing begins as a shorter one.
-    """
-    rows, channels, frames = shape
-    draw = torch.Generator().manual_seed(seed)
-    drawn = torch.randn(frames, -(-channels // 16) * 16, generator=draw, device="cpu")
-    return drawn[:, :channels].T.expand(rows, -1, -1)
 
 
 def build(config: Config) -> PortaSpeech:
