@@ -150,6 +150,22 @@ def features_of_file(path: str | Path, spec: FeatureSpec) -> Float32[np.ndarray,
     return values.astype(np.float32)
 
 
+def spec_of_file(path: str | Path) -> FeatureSpec | None:
+    """The recipe that a .npz of features tells; None of anything else."""
+    import json
+    import zipfile
+
+    from sonograph.audio.feature_spec import FeatureSpec
+
+    if Path(path).suffix != ".npz":
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as found:
+            return FeatureSpec.from_dict(json.loads(str(found["spec"])))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
 def save_features(path: str | Path, values: np.ndarray, spec: FeatureSpec) -> Path:
     """Write features (rows, frames) with their recipe as a .npz, whole or not at all."""
     import io

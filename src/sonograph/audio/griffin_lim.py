@@ -105,9 +105,18 @@ class MelResynthesis(nn.Module):
 
     def energies(self, mel: Float[Tensor, "b bands frames"]) -> Float[Tensor, "b bins frames"]:
         """Energies of FFT bins, none negative, whose mel energies come near these."""
-        bank = self.bank.values
-        target, both = bank.T @ mel, bank.T @ bank
-        found = target / both.sum(1, keepdim=True).clamp(min=1e-12)
-        for _ in range(self.updates):
-            found = found * target / (both @ found).clamp(min=1e-12)
-        return found
+        return behind_bands(mel, self.bank.values, self.updates)
+
+
+def behind_bands(
+    bands: Float[Tensor, "b bands frames"], bank: Float[Tensor, "bands bins"], updates: int
+) -> Float[Tensor, "b bins frames"]:
+    """Values of FFT bins, none negative, that a bank makes nearly these bands of.
+
+    Multiplicative updates for non-negative least squares (Lee and Seung 2001).
+    """
+    target, both = bank.T @ bands, bank.T @ bank
+    found = target / both.sum(1, keepdim=True).clamp(min=1e-12)
+    for _ in range(updates):
+        found = found * target / (both @ found).clamp(min=1e-12)
+    return found

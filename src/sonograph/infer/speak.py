@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from sonograph.errors import InputError
 from sonograph.infer.vocode import synthesise, vocoder_of
 from sonograph.nn.acoustic import Acoustic, Controls, Text
+from sonograph.nn.phase_search import NAME as GRIFFIN_LIM
+from sonograph.nn.phase_search import PhaseSearch
 from sonograph.nn.vocoder import Vocoder
 from sonograph.outputs import Audio, Said, SpokenWord
 from sonograph.text.sentences import sentences
@@ -162,12 +164,17 @@ class Voice:
 
 
 def open_voice(model: str = "voice", vocoder: str | None = None) -> Voice:
-    """The voice of a name, folder or hub id, with the vocoder that is given or that it names."""
+    """The voice of a name, folder or hub id, with the vocoder that is given or that it names.
+
+    vocoder: may be `griffin-lim`, which is not trained and hears any log-mel.
+    """
     from sonograph.weights import load
 
     acoustic: Any = load(model)
-    card = getattr(acoustic, "card", {})
-    return Voice(acoustic, load(vocoder or card.get("vocoder") or BUNDLED_VOCODER))
+    name = vocoder or getattr(acoustic, "card", {}).get("vocoder") or BUNDLED_VOCODER
+    if name == GRIFFIN_LIM:
+        return Voice(acoustic, PhaseSearch(acoustic_of(acoustic).spec))
+    return Voice(acoustic, load(name))
 
 
 def speak(

@@ -21,7 +21,7 @@ class Args:
     model: str = "voice"
     """A bundled name, a run folder, or a hub id of a model that speaks."""
     vocoder: str | None = None
-    """The vocoder; by default the one that the voice names."""
+    """The vocoder, by default the one that the voice names; griffin-lim goes with any voice."""
     pace: float = 1.0
     """How fast: 2 is twice as fast, 0.5 half as fast."""
     pitch: float = 1.0

@@ -16,7 +16,7 @@ class Args:
     output: Annotated[Path, arg(aliases=["-o"])]
     """The sound file to write; the format follows its suffix."""
     model: str = "voice-vocoder"
-    """A bundled name, a run folder, a published generator (.pth), or a hub id."""
+    """A bundled name, a run folder, a published generator (.pth), a hub id, or griffin-lim."""
     seed: int = 0
     """Of what is drawn at random, for vocoders that draw."""
     json: bool = False
@@ -29,12 +29,18 @@ def run(args: Args) -> int:
     import torch
 
     from sonograph.audio.io import writer
+    from sonograph.audio.recipes_of_speech import voice_spec
     from sonograph.infer.vocode import analyse, synthesise, vocoder_of
-    from sonograph.outputs import features_of_file
+    from sonograph.nn.phase_search import NAME, PhaseSearch
+    from sonograph.nn.vocoder import Vocoder
+    from sonograph.outputs import features_of_file, spec_of_file
     from sonograph.verbs import show
     from sonograph.weights import load
 
-    vocoder = vocoder_of(load(args.model))
+    if args.model == NAME:
+        vocoder: Vocoder = PhaseSearch(spec_of_file(args.source) or voice_spec())
+    else:
+        vocoder = vocoder_of(load(args.model))
     began = time.perf_counter()
     if args.source.suffix in (".npy", ".npz"):
         blocks = iter([torch.from_numpy(features_of_file(args.source, vocoder.spec))])
