@@ -12,11 +12,10 @@ import numpy as np
 
 from sonograph.data.clips import Clip
 from sonograph.errors import missing_extra
-from sonograph.infer.speak import Voice
+from sonograph.infer.speak import Voice, open_voice
 from sonograph.infer.vocode import analyse, synthesise
 from sonograph.outputs import Audio
 from sonograph.report.picture import ember
-from sonograph.weights import load
 from sonograph.writing import write_whole
 
 COUNT, SHORTEST_S, LONGEST_S = 3, 1.6, 3.0
@@ -89,7 +88,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     spoken, _ = held_out()
     fitting = [clip for clip in spoken if SHORTEST_S <= clip.duration_s <= LONGEST_S]
-    draw(Voice(load("voice"), load("voice-vocoder")), fitting[:COUNT], given.path)
+    draw(open_voice(), fitting[:COUNT], given.path)
 
 
 if __name__ == "__main__":
