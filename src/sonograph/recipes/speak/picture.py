@@ -36,7 +36,7 @@ def draw(voice: Voice, clips: list[Clip], path: Path) -> None:
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(clips), 3, squeeze=False)
     shades = ListedColormap(ember() / 255)
-    for row, clip in zip(axes, clips):
+    for number, (row, clip) in enumerate(zip(axes, clips)):
         wanted = np.concatenate([b.numpy() for b in analyse(clip.path, voice.spec)], axis=1)
         sounds = [
             np.concatenate(list(synthesise(voice.vocoder, analyse(clip.path, voice.spec))), axis=1),
@@ -64,9 +64,9 @@ def draw(voice: Voice, clips: list[Clip], path: Path) -> None:
             axis.set_xlim(0, widest / voice.spec.frame_rate_hz)
             axis.set_facecolor(ember()[0] / 255)
             axis.set_yticks([])
-            if row is axes[0]:
+            if number == 0:
                 axis.set_title(title, fontsize=10)
-            if row is axes[-1]:
+            if number == len(clips) - 1:
                 axis.set_xlabel("seconds", fontsize=9)
         row[0].set_ylabel("\n".join(_lines(clip.text or "")), fontsize=9)
     buffer = io.BytesIO()
