@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from sonograph import registry
 
 Commands = list[tuple[list[str], int]]
 
@@ -13,9 +16,11 @@ def vocoding(folder: Path, preset: str, data: str, steps: int = 6) -> Commands:
     """Train a vocoder, and send all kinds of sounds and features through it."""
     run, sounds, made = folder / "run", folder / "sounds", folder / "made"
     made.mkdir(exist_ok=True)
-    np.save(folder / "features.npy", np.full((80, 40), -6.0, np.float32))
-    np.save(folder / "strange.npy", np.zeros((7, 40), np.float32))
-    np.save(folder / "nothing.npy", np.full((80, 40), np.nan, np.float32))
+    config: Any = registry.preset(preset).make()
+    rows = config.features.rows
+    np.save(folder / "features.npy", np.full((rows, 40), -6.0, np.float32))
+    np.save(folder / "strange.npy", np.zeros((rows + 1, 40), np.float32))
+    np.save(folder / "nothing.npy", np.full((rows, 40), np.nan, np.float32))
     through = ["--model", str(run)]
     found: Commands = [
         (["train", preset, "--data", data, "--steps", str(steps), "-o", str(run)], 0),
