@@ -7,7 +7,8 @@ from sonograph.infer.speak import Manner
 
 
 def main() -> None:
-    sound.speak("Good morning.").write("hello.wav")
+    hello = sound.speak("Good morning.")  # hello.write("hello.wav") keeps it
+    print(f"{hello.duration_s:.2f} s at {hello.rate_hz} Hz")
     voice = sound.open_voice()
     for said in voice.say("Press one for sales. Press two for help.", Manner(pace=0.9)):
         print(f"{said.start_s:.2f} to {said.end_s:.2f} s: {said.text}")
