@@ -38,7 +38,8 @@ class PairedBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b c t"]:
         for dilated, plain in zip(self.convs1, self.convs2):
-            x = x + plain(F.leaky_relu(dilated(F.leaky_relu(x, SLOPE)), SLOPE))
+            inner = dilated(F.leaky_relu(x, SLOPE))
+            x = x + plain(F.leaky_relu(inner, SLOPE, inplace=True))
         return x
 
 

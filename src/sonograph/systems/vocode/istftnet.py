@@ -122,7 +122,7 @@ class Generator(Vocoder):
             blocks = self.resblocks[each * stage : each * (stage + 1)]
             total = blocks[0](x)
             for block in blocks[1:]:
-                total = total + block(x)
+                total += block(x)
             x = total / each
         return x
 
