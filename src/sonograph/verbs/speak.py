@@ -89,7 +89,7 @@ def run(args: Args) -> int:
         (sys.stderr if pipe else sys.stdout).write(show.json_text(summary))
     elif not pipe:
         print(
-            f"{args.output}: {lasts:.2f} s in {len(told)} sentences, "
+            f"{args.output}: {lasts:.2f} s in {len(told)} sentence{'s' * (len(told) > 1)}, "
             f"{lasts / took:.1f} times real time"
         )
     return 0
