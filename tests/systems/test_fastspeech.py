@@ -7,6 +7,7 @@ import torch
 
 from sonograph import registry, weights
 from sonograph.errors import InputError
+from sonograph.losses.durations import word_duration_loss
 from sonograph.nn.acoustic import Controls, SpeechBatch, Text
 from sonograph.nn.length_regulator import lengthen
 from sonograph.systems.speak import fastspeech
@@ -261,9 +262,9 @@ def test_only_a_share_of_the_gradient_reaches_the_encoder():
 
 def test_words_are_timed_as_wholes():
     words, ones = torch.tensor([[0, 0, 1]]), torch.ones(1, 3)
-    loss = objective.word_duration_loss(ones, torch.tensor([[2.0, 1, 1]]), words, 0)
+    loss = word_duration_loss(ones, torch.tensor([[2.0, 1, 1]]), words, 0)
     assert loss.item() == pytest.approx(math.log(3 / 4) ** 2 / 2)
-    assert objective.word_duration_loss(ones, ones, words, 1).item() == 0
+    assert word_duration_loss(ones, ones, words, 1).item() == 0
 
 
 # --- the teacher ----------------------------------------------------------------------------------

@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from sonograph.losses.durations import mean_over, word_duration_loss
 from sonograph.losses.ssim import ssim_loss
 from sonograph.nn.acoustic import Text
 from sonograph.nn.monotonic import token_of_frame
 from sonograph.systems.speak import fastspeech
-from sonograph.systems.speak.fastspeech.objective import mean_over, word_duration_loss
 
 SILENCE = 5  # the one silent token of the cases
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from sonograph.losses.mel import mel_losses
 from sonograph.nn.acoustic import Text
 from sonograph.nn.word_maps import counts, cut_to_multiple, frame_map
 from sonograph.systems.speak import portaspeech as ps
@@ -69,7 +70,7 @@ def _trained(model: Any, given: dict[str, Any], about: dict, golden: Any) -> dic
     posterior = model.vae.encode(mel, mask, condition, noise("posterior", about, golden))
     kl, through = model.vae.divergence(posterior, condition)
     smooth = model.vae.decoder(posterior.z, mask, told)
-    losses = ps.mel_losses(smooth, mel, mask, "published")
+    losses = mel_losses(smooth, mel, mask, "published")
     frames = counts(of_frames, read.words.shape[1])
     around = torch.cat([smooth, told], dim=1)
     z, determinant = model.post_net(mel, mask, around)

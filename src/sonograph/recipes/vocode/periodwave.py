@@ -57,6 +57,9 @@ TURBO = PUBLISHED.override(
 )
 
 
+NEXT = "`sonograph vocode SOUND -o OUT.wav --model {0}`"  # what to try when it is trained
+
+
 @dataclasses.dataclass(frozen=True)
 class Recipe(Config):
     """Flow matching of one preset on crops."""

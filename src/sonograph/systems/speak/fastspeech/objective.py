@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from sonograph.errors import InputError
+from sonograph.losses.durations import mean_over, word_duration_loss
 from sonograph.losses.ssim import ssim_loss
 from sonograph.nn.acoustic import SpeechBatch, Text
 from sonograph.nn.aligner import (
@@ -229,22 +230,3 @@ def duration_losses(
         both = (linear.sum(1) + 1).log() - (wanted.sum(1) + 1).log()
         found["sentence_duration"] = both.square().mean()
     return found
-
-
-def word_duration_loss(
-    predicted: Float[Tensor, "b n"],
-    durations: Float[Tensor, "b n"],
-    words: Int64[Tensor, "b n"],
-    first: int,
-) -> Float[Tensor, ""]:
-    """Squared error of log(1 + frames) of whole words, from word `first` on, of those that last."""
-    empty = predicted.new_zeros(len(words), int(words.max()) + 1)
-    said = empty.scatter_add(1, words, predicted)[:, first:]
-    wanted = empty.scatter_add(1, words, durations)[:, first:]
-    error = ((said + 1).log() - (wanted + 1).log()).square()
-    return mean_over(error, wanted > 0)
-
-
-def mean_over(values: Tensor, valid: Tensor) -> Float[Tensor, ""]:
-    """Mean of the valid ones; 0 where there is none."""
-    return (values * valid).sum() / valid.sum().clamp(min=1)

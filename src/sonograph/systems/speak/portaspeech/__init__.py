@@ -40,7 +40,6 @@ from sonograph.systems.speak.portaspeech.objective import (
     duration_loss,
     flow_loss,
     held_out,
-    mel_losses,
 )
 from sonograph.systems.speak.portaspeech.published import (
     PUBLISHED_NAMES,
@@ -71,7 +70,6 @@ __all__ = [
     "held_out",
     "is_published",
     "load_published",
-    "mel_losses",
     "noise_of",
     "parameters_to_speak",
     "to_published",

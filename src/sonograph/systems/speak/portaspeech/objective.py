@@ -16,10 +16,9 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from sonograph.audio.feature_spec import FeatureSpec
 from sonograph.config import Config as PlainConfig
 from sonograph.errors import InputError
-from sonograph.losses.ssim import BIAS, ssim_loss
+from sonograph.losses.mel import lift, mel_losses
 from sonograph.nn.acoustic import SpeechBatch
 from sonograph.nn.aligner import (
     Aligner,
@@ -55,35 +54,6 @@ class Schedule(PlainConfig):
             post_net_from=voice,
             binarise_from=round(self.binarise_from * share),
         )
-
-
-def mel_losses(
-    predicted: Float[Tensor, "b rows t"],
-    target: Float[Tensor, "b rows t"],
-    mask: Float[Tensor, "b 1 t"],
-    compat: Compat = "none",
-    bias: float = BIAS,
-) -> dict[str, Float[Tensor, ""]]:
-    """L1 and 1 - SSIM, means over the valid frames. `bias` lifts features for the similarity.
-
-    compat: "published" lets the windows of the similarity see what is predicted of padding.
-    """
-    frames = mask[:, 0] > 0
-    l1 = ((predicted - target).abs() * mask).sum() / (mask.sum() * target.shape[1])
-    a, b = (x.transpose(1, 2) for x in (predicted, target))
-    if compat == "published":
-        alike = ssim_loss(a, b, frames, bias)
-    else:  # zeros after the end, as around a clip alone
-        kept = mask.transpose(1, 2)
-        alike = ssim_loss((a + bias) * kept, (b + bias) * kept, frames, bias=0.0)
-    return {"l1": l1, "ssim": alike}
-
-
-def lift(spec: FeatureSpec) -> float:
-    """What makes the quietest value of a logarithmic mel 0: 6 for that of NATSpeech."""
-    if spec.log not in ("ln", "log10"):
-        return 0.0
-    return -(math.log if spec.log == "ln" else math.log10)(spec.log_floor)
 
 
 def duration_loss(

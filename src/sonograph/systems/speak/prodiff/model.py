@@ -183,8 +183,6 @@ class ProDiff(Acoustic):
     True
     """
 
-    draws = True
-
     def __init__(self, config: Config):
         super().__init__()
         self.config, self.spec, self.alphabet = config, config.features, config.alphabet

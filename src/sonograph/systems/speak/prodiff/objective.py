@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from sonograph.audio.pitch import filled
 from sonograph.errors import InputError
+from sonograph.losses.durations import mean_over, word_duration_loss
+from sonograph.losses.mel import lift, mel_losses
 from sonograph.nn import diffusion
 from sonograph.nn.acoustic import SpeechBatch, Text
 from sonograph.nn.aligner import (
@@ -25,8 +27,6 @@ from sonograph.nn.aligner import (
     forward_sum_loss,
 )
 from sonograph.nn.monotonic import to_hard
-from sonograph.systems.speak.fastspeech.objective import mean_over, word_duration_loss
-from sonograph.systems.speak.portaspeech.objective import lift, mel_losses
 from sonograph.systems.speak.prodiff.model import Config, ProDiff, Read
 
 
