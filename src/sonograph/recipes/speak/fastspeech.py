@@ -21,7 +21,6 @@ from sonograph.nn.acoustic import SpeechBatch, Text
 from sonograph.nn.monotonic import from_attention
 from sonograph.progress import Progress, silent
 from sonograph.recipes.arms import finished
-from sonograph.recipes.pretraining import data_of
 from sonograph.recipes.speak.corpus import (
     Speech,
     SpeechBatches,
@@ -145,7 +144,7 @@ def train(
     found = _train(name, speech, folder, recipe, progress)
     model, summary = found.pop("model"), found["summary"]
     write_lists(speech, model, folder)
-    card = card_of(name, clips, speech, recipe, found["after"], summary)
+    card = card_of(name, "fastspeech", "FastSpeech", clips, speech, recipe, found["after"], summary)
     weights.describe(folder, model.describe(), card)
     weights.save_folder(folder / "voice", model.acoustic, card)
     return found
@@ -179,16 +178,7 @@ def _train(
     model.eval()
     with torch.no_grad():
         after = measure(model)
-    return {
-        "loss_before": before["loss"],
-        "loss_after": after["loss"],
-        "before": before,
-        "after": after,
-        "steps": summary.steps,
-        "clips_per_s": summary.clips_per_s,
-        "model": model,
-        "summary": summary,
-    }
+    return before_and_after(before, after, summary) | {"model": model, "summary": summary}
 
 
 def measured_on(speech: Speech, recipe: Recipe) -> Callable[[nn.Module], dict[str, float]]:
@@ -231,40 +221,9 @@ def suspicions(
 
 def write_lists(speech: Speech, model: fastspeech.Pretraining, folder: Path) -> None:
     """What was not learned from, and what perhaps should not have been, beside the weights."""
-    import json
-
-    from sonograph.writing import write_whole
-
-    lists = {"dropped.json": [dataclasses.asdict(one) for one in speech.dropped]}
+    write_list(folder / "dropped.json", speech.dropped)
     if model.aligner is not None:
-        lists["suspicious.json"] = [dataclasses.asdict(one) for one in suspicions(speech, model)]
-    for name, rows in lists.items():
-        text = json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
-        write_whole(folder / name, text.encode())
-
-
-def card_of(
-    name: str,
-    clips: Clips,
-    speech: Speech,
-    recipe: Recipe,
-    held_out: dict[str, float],
-    summary: Any,
-) -> dict[str, Any]:
-    """What a run folder says about itself."""
-    return {
-        "name": name,
-        "system": "fastspeech",
-        "summary": f"FastSpeech, trained on {speech.seconds / 60:.0f} min of speech",
-        "data": data_of(clips),
-        "clips": len(speech),
-        "dropped": len(speech.dropped),
-        "steps": summary.steps,
-        "seconds": round(summary.seconds, 1),
-        "held_out": held_out,
-        "recipe": recipe.to_dict(),
-        "licence": "Apache-2.0 for the weights; the licences of the data are listed with it",
-    }
+        write_list(folder / "suspicious.json", suspicions(speech, model))
 
 
 def fit(

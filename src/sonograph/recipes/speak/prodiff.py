@@ -7,7 +7,6 @@ the teacher's.
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import statistics as stats
 import time
@@ -36,6 +35,7 @@ from sonograph.recipes.speak.corpus import (
     in_order,
     measured_folder,
 )
+from sonograph.recipes.speak.left import before_and_after, card_of, write_list
 from sonograph.recipes.speak.portaspeech import claims as timed_speech
 from sonograph.recipes.speak.portaspeech.claims import Timed, TimedBatches, against
 from sonograph.records import Figure, Record, Verdict
@@ -43,7 +43,6 @@ from sonograph.registry import preset
 from sonograph.systems.speak import prodiff
 from sonograph.systems.speak.prodiff.objective import held_out
 from sonograph.train.trainer import Summary, TrainConfig, Trainer
-from sonograph.writing import write_whole
 
 # The official code's: AdamW, a warm-up of 2000 updates to 256^-0.5 2000^-0.5, then a slow decay
 PUBLISHED = TrainConfig(
@@ -169,22 +168,8 @@ def train(
     before = measure(model.eval())
     summary = run(model, folder, recipe.train)
     after = measure(model.eval())
-    dropped = [dataclasses.asdict(one) for one in speech.dropped]
-    text = json.dumps(dropped, indent=1, ensure_ascii=False) + "\n"
-    write_whole(folder / "dropped.json", text.encode())
-    card = {
-        "name": name,
-        "system": "prodiff",
-        "summary": f"ProDiff, trained on {speech.seconds / 60:.0f} min of speech",
-        "data": data_of(clips),
-        "clips": len(speech),
-        "dropped": len(speech.dropped),
-        "steps": summary.steps,
-        "seconds": round(summary.seconds, 1),
-        "held_out": after,
-        "recipe": recipe.to_dict(),
-        "licence": "Apache-2.0 for the weights; the licences of the data are listed with it",
-    }
+    write_list(folder / "dropped.json", speech.dropped)
+    card = card_of(name, "prodiff", "ProDiff", clips, speech, recipe, after, summary)
     weights.describe(folder, model.describe(), card)
     weights.save_folder(folder / "teacher", model.acoustic, card)
     voice = model.acoustic
@@ -210,14 +195,7 @@ def fit(
     if steps is not None:
         recipe = recipe.override({"train.steps": steps})
     summary, before, after = train("prodiff-test", clips, folder, recipe, progress)
-    return {
-        "loss_before": before["loss"],
-        "loss_after": after["loss"],
-        "before": before,
-        "after": after,
-        "steps": summary.steps,
-        "clips_per_s": summary.clips_per_s,
-    }
+    return before_and_after(before, after, summary)
 
 
 # --- the claim -----------------------------------------------------------------------------------

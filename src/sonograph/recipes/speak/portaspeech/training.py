@@ -6,7 +6,6 @@ Durations come from an aligner that learns along in the first stage (nn/aligner.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from sonograph import weights
 from sonograph.config import Config
 from sonograph.data.clips import Clips
 from sonograph.progress import Progress, silent
-from sonograph.recipes.pretraining import data_of
 from sonograph.recipes.speak.corpus import (
     Speech,
     SpeechBatches,
@@ -27,11 +25,11 @@ from sonograph.recipes.speak.corpus import (
     in_order,
     measured_folder,
 )
+from sonograph.recipes.speak.left import before_and_after, card_of, write_list
 from sonograph.registry import preset
 from sonograph.systems.speak import portaspeech
 from sonograph.systems.speak.portaspeech import Schedule
 from sonograph.train.trainer import Summary, TrainConfig, Trainer
-from sonograph.writing import write_whole
 
 # The official code's: AdamW, a warm-up and then a constant rate, 1e-3 for the post-net
 PUBLISHED = TrainConfig(
@@ -134,22 +132,8 @@ def train(
         best=None,
     ).run()
     after = measure(model.eval())
-    dropped = [dataclasses.asdict(one) for one in speech.dropped]
-    text = json.dumps(dropped, indent=1, ensure_ascii=False) + "\n"
-    write_whole(folder / "dropped.json", text.encode())
-    card = {
-        "name": name,
-        "system": "portaspeech",
-        "summary": f"PortaSpeech, trained on {speech.seconds / 60:.0f} min of speech",
-        "data": data_of(clips),
-        "clips": len(speech),
-        "dropped": len(speech.dropped),
-        "steps": summary.steps,
-        "seconds": round(summary.seconds, 1),
-        "held_out": after,
-        "recipe": recipe.to_dict(),
-        "licence": "Apache-2.0 for the weights; the licences of the data are listed with it",
-    }
+    write_list(folder / "dropped.json", speech.dropped)
+    card = card_of(name, "portaspeech", "PortaSpeech", clips, speech, recipe, after, summary)
     weights.describe(folder, model.describe(), card)
     weights.save_folder(folder / "voice", model.acoustic, card)
     return summary, before, after
@@ -169,11 +153,4 @@ def fit(
     if steps is not None:
         recipe = recipe.override({"train.steps": steps})
     summary, before, after = train("portaspeech-test", clips, folder, recipe, progress)
-    return {
-        "loss_before": before["loss"],
-        "loss_after": after["loss"],
-        "before": before,
-        "after": after,
-        "steps": summary.steps,
-        "clips_per_s": summary.clips_per_s,
-    }
+    return before_and_after(before, after, summary)
