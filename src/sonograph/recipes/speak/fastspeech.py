@@ -30,6 +30,7 @@ from sonograph.recipes.speak.corpus import (
     measured_folder,
     suspicious,
 )
+from sonograph.recipes.speak.left import before_and_after, card_of, write_list
 from sonograph.records import Figure, Record, Verdict
 from sonograph.registry import build, preset
 from sonograph.systems.speak import fastspeech
