@@ -271,7 +271,7 @@ def _built(described: Mapping[str, Any]) -> nn.Module:
     from sonograph.nn.thin import Compression, skeleton
 
     kind = described.get("kind")
-    if kind in ("encoder", "tagger", "vocoder", "acoustic", "speaker"):
+    if kind in ("encoder", "tagger", "vocoder", "acoustic", "speaker", "separator"):
         module = registry.module(described["system"])
         model = module.build(module.Config.from_dict(described["config"]))
         return getattr(model, "encoder", model) if kind == "encoder" else model
