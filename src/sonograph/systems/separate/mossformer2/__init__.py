@@ -44,7 +44,7 @@ def talkers() -> Config:
 def enhancer() -> Config:
     net = Net(
         width=128,
-        depth=5,
+        depth=4,
         recurrence="plain",
         recurrent_width=96,
         query_width=64,
