@@ -51,7 +51,7 @@ class ByClips:
         count = len(self.durations_s)
         places = range(k * self.batch_size, (k + 1) * self.batch_size)
         rows = [_order(self.seed, place // count, count)[place % count] for place in places]
-        return _crops(rows, self.durations_s, self.crop_s, _random(self.seed, "crop", k))
+        return _crops(rows, self.durations_s, self.crop_s, random_of(self.seed, "crop", k))
 
 
 class BySeconds:
@@ -69,10 +69,10 @@ class BySeconds:
         self.ends = np.cumsum(self.durations_s)
 
     def __call__(self, k: int) -> list[Draw]:
-        random = _random(self.seed, "clip", k)
+        random = random_of(self.seed, "clip", k)
         places = random.random(self.batch_size) * self.ends[-1]
         rows = np.searchsorted(self.ends, places, side="right").clip(max=len(self.ends) - 1)
-        return _crops(rows.tolist(), self.durations_s, self.crop_s, _random(self.seed, "crop", k))
+        return _crops(rows.tolist(), self.durations_s, self.crop_s, random_of(self.seed, "crop", k))
 
 
 class BySources:
@@ -97,10 +97,10 @@ class BySources:
         self.ends = np.cumsum(self.durations_s / np.sqrt(seconds)[source])
 
     def __call__(self, k: int) -> list[Draw]:
-        random = _random(self.seed, "clip", k)
+        random = random_of(self.seed, "clip", k)
         places = random.random(self.batch_size) * self.ends[-1]
         rows = np.searchsorted(self.ends, places, side="right").clip(max=len(self.ends) - 1)
-        return _crops(rows.tolist(), self.durations_s, self.crop_s, _random(self.seed, "crop", k))
+        return _crops(rows.tolist(), self.durations_s, self.crop_s, random_of(self.seed, "crop", k))
 
 
 class ByLength:
@@ -133,7 +133,7 @@ class ByLength:
         return self.newest[1]
 
     def _batches(self, epoch: int) -> list[list[int]]:
-        random = _random(self.seed, "lengths", epoch)
+        random = random_of(self.seed, "lengths", epoch)
         blurred = self.durations_s * random.uniform(0.9, 1.1, len(self.durations_s))
         batches: list[list[int]] = [[]]
         longest = 0.0
@@ -186,7 +186,7 @@ class ByClasses:
             mine = self.rows[which]
             order = _order_in_class(self.seed, which, turn // len(mine), len(mine))
             drawn.append(mine[order[turn % len(mine)]])
-        return _crops(drawn, self.durations_s, self.crop_s, _random(self.seed, "crop", k))
+        return _crops(drawn, self.durations_s, self.crop_s, random_of(self.seed, "crop", k))
 
 
 def _crops(
@@ -206,18 +206,19 @@ def _crops(
 
 @functools.lru_cache(maxsize=4)
 def _order(seed: int, epoch: int, count: int) -> list[int]:
-    return _random(seed, "order", epoch).permutation(count).tolist()
+    return random_of(seed, "order", epoch).permutation(count).tolist()
 
 
 @functools.lru_cache(maxsize=4096)
 def _order_in_class(seed: int, which: int, epoch: int, count: int) -> list[int]:
-    return _random(seed, "class", epoch * 2**20 + which).permutation(count).tolist()
+    return random_of(seed, "class", epoch * 2**20 + which).permutation(count).tolist()
 
 
-PURPOSES = {"order": 0, "crop": 1, "clip": 2, "lengths": 3, "class": 4}
+PURPOSES = {"order": 0, "crop": 1, "clip": 2, "lengths": 3, "class": 4, "mixture": 5, "room": 6}
 
 
-def _random(seed: int, purpose: str, k: int) -> np.random.Generator:
+def random_of(seed: int, purpose: str, k: int) -> np.random.Generator:
+    """The k-th generator of a seed; `purpose` keeps draws of different kinds apart."""
     counter = [0, 0, PURPOSES[purpose], k]  # Philox advances the first word
     return np.random.Generator(np.random.Philox(key=seed % 2**64, counter=counter))
 
