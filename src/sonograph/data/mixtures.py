@@ -41,12 +41,25 @@ class Pool:
     """
 
     def __init__(self, clips: Iterable[Clip], rate_hz: int, channels: int = 1):
-        self.rate_hz, self.channels = rate_hz, channels
-        self.sounds: list[Int16[np.ndarray, "channels n"]] = []
-        self.voices: list[str] = []
-        for clip in clips:
-            self.sounds.append(_stored(clip, rate_hz, channels))
-            self.voices.append(clip.speaker or clip.group or clip.id)
+        found = list(clips)
+        sounds = (
+            read(clip.path, rate_hz, clip.start_s, clip.duration_s).samples for clip in found
+        )  # one at a time: what is held is half as large
+        self._hold(sounds, [c.speaker or c.group or c.id for c in found], rate_hz, channels)
+
+    @classmethod
+    def of(cls, sounds: Sequence[np.ndarray], rate_hz: int, channels: int = 1) -> Pool:
+        """Of sounds in memory, each a voice of its own."""
+        pool = cls.__new__(cls)
+        pool._hold([np.atleast_2d(s) for s in sounds], list(map(str, range(len(sounds)))), rate_hz,
+                   channels)  # fmt: skip
+        return pool
+
+    def _hold(
+        self, sounds: Iterable[np.ndarray], voices: list[str], rate_hz: int, channels: int
+    ) -> None:
+        self.rate_hz, self.channels, self.voices = rate_hz, channels, voices
+        self.sounds: list[Int16[np.ndarray, "channels n"]] = [_stored(s, channels) for s in sounds]
         if not self.sounds:
             raise InputError("there are no sounds to mix")
         self.of_voice = {
@@ -86,9 +99,7 @@ class Pool:
         return joined.astype(np.float32) / 32767
 
 
-def _stored(clip: Clip, rate_hz: int, channels: int) -> Int16[np.ndarray, "channels n"]:
-    audio = read(clip.path, rate_hz, clip.start_s, clip.duration_s)
-    samples = audio.samples
+def _stored(samples: np.ndarray, channels: int) -> Int16[np.ndarray, "channels n"]:
     if channels == 1:
         samples = samples.mean(0, keepdims=True)
     elif len(samples) != channels:

@@ -177,7 +177,7 @@ class SpectralMask(nn.Module):
 
 
 def _overlapped(frames: Float[Tensor, "b t size"], hop: int) -> Float[Tensor, "b n"]:
-    b, t, size = frames.shape
+    _, t, size = frames.shape
     n = size + hop * (t - 1)
     return F.fold(frames.mT, (1, n), (1, size), stride=(1, hop))[:, 0, 0]
 
