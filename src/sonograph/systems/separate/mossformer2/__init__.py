@@ -51,7 +51,7 @@ def talkers() -> Config:
 def enhancer() -> Config:
     net = Net(
         width=128,
-        depth=4,
+        depth=5,
         recurrence="plain",
         recurrent_width=96,
         query_width=64,
