@@ -262,6 +262,12 @@ class Universal(Separator):
 
     # --- the hierarchical strategy ---
 
+    def classes_apart(self) -> dict[str, Float[Tensor, "labels"]]:
+        """Each class with a mask of itself."""
+        if not self.classes:
+            raise InputError("this model has no class names: ask it with an example")
+        return {name: self._mask([place]) for place, name in enumerate(self.classes)}
+
     def hierarchy(self, level: int) -> dict[str, Float[Tensor, "labels"]]:
         """The nodes of a level of the ontology, each with a mask of the classes under it.
 
