@@ -180,12 +180,18 @@ class BandMasks(nn.Module):
         self.share = Table(1 / cover[:, None])
 
     def forward(self, tokens: Float[Tensor, "*frames f d"]) -> Float[Tensor, "*frames bins c"]:
-        x = tokens.flatten(0, -3).transpose(0, 1)  # (bands, frames, width)
-        for layer in self.hidden:
-            x = torch.tanh(layer.run(0, x))
+        counts = [b - a for a, b in self.out.runs]
+        # a few bands at a time, through all layers, stay in a processor's cache
+        parts = tokens.flatten(0, -3).transpose(0, 1).split(counts)  # (bands, frames, width)
+        hidden = [
+            list(zip(layer.weights[0].split(counts), layer.biases[0].split(counts)))
+            for layer in self.hidden
+        ]
         made: list[Tensor] = []
-        for r, (a, b) in enumerate(self.out.runs):
-            made += F.glu(self.out.run(r, x[a:b])).unflatten(-1, (-1, self.numbers)).unbind()
+        for r, x in enumerate(parts):
+            for maps in hidden:
+                x = torch.tanh(torch.baddbmm(maps[r][1][:, None], x, maps[r][0]))
+            made += F.glu(self.out.run(r, x)).unflatten(-1, (-1, self.numbers)).unbind()
         bins = self.share.values.shape[0]
         total = None
         for layer_of in self.layers:  # bands of one layer do not overlap
