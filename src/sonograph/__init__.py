@@ -6,6 +6,7 @@
     vectors = sound.load("ssast-mini").embed(["a.wav", "b.wav"]).values
     sound.load("runs/mine").tag("dog.wav").top(3)
     sound.speak("Good morning.").write("hello.wav")
+    sound.enhance("noisy.wav").write("clear.wav")
 
 Every name below is loaded when it is first used, so that `import sonograph` costs next to nothing.
 """
@@ -27,6 +28,8 @@ _HOMES = {
     "write": "sonograph.audio.io",
     "info": "sonograph.audio.io",
     "adapt": "sonograph.train.adapt",
+    "separate": "sonograph.infer.separate",
+    "enhance": "sonograph.infer.separate",
     "speak": "sonograph.infer.speak",
     "open_voice": "sonograph.infer.speak",
     "InputError": "sonograph.errors",
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
     from sonograph.audio.io import read as read
     from sonograph.audio.io import write as write
     from sonograph.errors import InputError as InputError
+    from sonograph.infer.separate import enhance as enhance
+    from sonograph.infer.separate import separate as separate
     from sonograph.infer.speak import open_voice as open_voice
     from sonograph.infer.speak import speak as speak
     from sonograph.outputs import Audio as Audio

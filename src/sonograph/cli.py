@@ -29,6 +29,8 @@ VERBS = {
     "evaluate": "measure a labelled model on clips it has not seen",
     "embed": "turn sounds into vectors",
     "tag": "say what is heard in a sound",
+    "separate": "pull a sound apart: stems, talkers, or whatever is asked for",
+    "enhance": "speech out of noise: files, or a pipe while it arrives",
     "speak": "say a text: to a file, or to a pipe as it is made",
     "vocode": "features to sound, or a sound through a vocoder and back",
     "forecast": "how much more data or more steps would bring",

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from sonograph.audio.feature_spec import FeatureSpec
 
 
+KEYS = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
+
+
 @dataclass(frozen=True, eq=False)
 class Audio:
     """Sound in memory.
@@ -285,6 +288,44 @@ def subtitles(said: Sequence[Said], form: Literal["srt", "vtt"]) -> str:
         line = " ".join(one.text.split())
         blocks.append(f"{number}\n{clock(one.start_s)} --> {clock(one.end_s)}\n{line}\n")
     return "\n".join(blocks)
+
+
+@dataclass(frozen=True)
+class Note:
+    """A sung or played note; pitch in MIDI numbers, 69 is 440 Hz, fractions are cents.
+
+    >>> Note(0.0, 0.5, 57).frequency_hz
+    220.0
+    """
+
+    onset_s: float
+    offset_s: float
+    pitch: float
+    score: float = 1.0
+
+    @property
+    def frequency_hz(self) -> float:
+        return 440.0 * 2.0 ** ((self.pitch - 69) / 12)
+
+    @property
+    def name(self) -> str:
+        """The nearest key as musicians write it: 60 is C4."""
+        octave, step = divmod(round(self.pitch), 12)
+        return f"{KEYS[step]}{octave - 1}"
+
+
+@dataclass(frozen=True)
+class Notes:
+    """The notes of a sound in the order of their onsets."""
+
+    name: str
+    notes: tuple[Note, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        from dataclasses import asdict
+
+        rows = [asdict(note) | {"key": note.name} for note in self.notes]
+        return {"name": self.name, "notes": rows}
 
 
 @dataclass(frozen=True)

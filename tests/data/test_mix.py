@@ -8,7 +8,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sonograph.data.mix import at_snr, fit, gain, power, snr_db, with_headroom
+from sonograph.data.mix import (
+    at_snr,
+    coloured_noise,
+    fit,
+    gain,
+    power,
+    snr_db,
+    with_headroom,
+)
 from sonograph.errors import InputError
 
 
@@ -75,3 +83,12 @@ def test_headroom_bounds_parts_and_sum_and_keeps_ratios(seed):
     assert snr_db(scaled[0], scaled[1]) == pytest.approx(snr_db(parts[0], parts[1]))
     quiet = [part * 1e-3 for part in parts]
     assert with_headroom(quiet) is quiet
+
+
+def test_coloured_noise_falls_as_asked():
+    """An octave of pink noise holds as much power as the next; of white half, of brown twice."""
+    for slope, ratio in ((0, 0.5), (1, 1.0), (2, 2.0)):
+        noise = coloured_noise(1 << 16, slope, seed=1)
+        energy = np.abs(np.fft.rfft(noise)) ** 2
+        assert energy[4000:8000].sum() / energy[8000:16000].sum() == pytest.approx(ratio, rel=0.1)
+        assert np.sqrt(np.mean(noise**2)) == pytest.approx(0.1, rel=1e-4)

@@ -50,28 +50,46 @@ def windows(blocks: Iterable[Block], size: int, hop: int) -> Iterator[Piece]:
 
 
 def overlap_add(
-    blocks: Iterable[Block], function: Callable[[Block], Block], size: int, overlap: int
+    blocks: Iterable[Block],
+    function: Callable[[Block], Block],
+    size: int,
+    overlap: int,
+    match: Callable[[Block, Block], Block] | None = None,
 ) -> Iterator[Block]:
     """`function` of overlapping windows, cross-faded where they meet; as long as the input.
 
-    The fades are linear and sum to 1, so a function that changes nothing gives its input back. It
-    always sees `size` samples (the last window zero-padded) and returns as many, of any channels.
+    The fades are linear, and what windows add up to is divided by the sum of their fades, so a
+    function that changes nothing gives its input back. It sees `size` samples, of the last window
+    what is left (of a short sound all of it), and returns as many, of any channels. With an overlap
+    above half a window, three or more windows meet.
+
+    match: (what is known of the overlap, the new window) -> the new window, its channels put in
+    the order of those before.
     """
-    if not 0 <= 2 * overlap <= size or size < 1:
+    if not 0 <= overlap < size:
         raise InputError(f"an overlap of {overlap} samples does not fit windows of {size}")
-    rise = (np.arange(overlap, dtype=np.float32) + 1) / (overlap + 1)
-    tail: Block | None = None
-    last: tuple[Block, int] | None = None
+    rise = np.minimum((np.arange(size, dtype=np.float32) + 1) / (overlap + 1), 1)
+    fade = np.minimum(rise, rise[::-1])
+    total, weight = np.zeros((0, 0), np.float32), np.zeros(0, np.float32)
     for piece in windows(blocks, size, size - overlap):
-        if last is not None:
-            yield last[0][:, : size - overlap]
-            tail = last[0][:, size - overlap :] * rise[::-1]
-        out = np.array(_same_length(function, piece.samples))
-        if tail is not None:
-            out[:, :overlap] = out[:, :overlap] * rise + tail
-        last = out, piece.valid
-    if last is not None:
-        yield last[0][:, : last[1]]
+        heard = piece.samples[:, : piece.valid]
+        out = _same_length(function, heard)
+        if piece.start:  # what the window before leaves no more to change
+            yield total[:, : size - overlap] / weight[: size - overlap]
+            total, weight = total[:, size - overlap :], weight[size - overlap :]
+        else:
+            total = np.zeros((len(out), 0), np.float32)
+        known = weight.shape[0]
+        if match is not None and known:
+            shared = min(known, piece.valid)
+            out = match(total[:, :shared] / weight[:shared], out)
+        more = max(0, piece.valid - known)
+        total = np.pad(total, ((0, 0), (0, more)))
+        weight = np.pad(weight, (0, more))
+        total[:, : piece.valid] += out * fade[: piece.valid]
+        weight[: piece.valid] += fade[: piece.valid]
+    if weight.shape[0]:
+        yield total / weight
 
 
 def with_context(

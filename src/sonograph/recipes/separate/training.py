@@ -1,0 +1,223 @@
+"""Training of any separator on any mixtures, and what it is worth on some that were held out.
+
+Which mixtures follows from the separator and from what the clips tell: stems of songs (label
+"stem", see `data/layouts.py`), talkers (clips with a speaker), or speech among other sounds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sonograph import registry, weights
+from sonograph.config import Config
+from sonograph.data.clips import Clips
+from sonograph.data.mixtures import (
+    Batch,
+    Mixtures,
+    Pool,
+    SpeechInNoise,
+    Stems,
+    Talkers,
+    pools_of,
+    songs,
+)
+from sonograph.data.rooms import Rooms
+from sonograph.errors import InputError
+from sonograph.losses.separation import in_order, permutation_invariant, si_snr
+from sonograph.nn.separator import Separator
+from sonograph.progress import Progress, silent
+from sonograph.recipes.pretraining import data_of, divided
+from sonograph.train.config import TrainConfig
+from sonograph.train.trainer import Numbered, Summary, Trainer
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan(Config):
+    """How a separator learns."""
+
+    batch: int = 4
+    crop_s: float = 3.0
+    held_out_batches: int = 6
+    rooms: bool = False  # whether half of the talkers stand in one
+    snr_db: tuple[float, float] = (-5.0, 15.0)  # of speech among other sounds
+    train: TrainConfig = TrainConfig(
+        steps=2000,
+        lr=1e-3,
+        clip_norm=5.0,
+        warmup_steps=100,
+        lr_floor=0.02,
+        eval_every=250,
+        save_every=50,
+        log_every=25,
+    )
+
+
+def recipe_of(name: str) -> Plan:
+    """The plan for a preset; large ones take the papers' rates, which are lower."""
+    if name.endswith("-test"):
+        return Plan(batch=2, crop_s=1.0, held_out_batches=2)
+    small = Plan()
+    count = sum(weight.numel() for weight in registry.build(name, device="meta").parameters())
+    if count < 5_000_000:
+        return small
+    return small.override({"train.lr": 1.5e-4, "train.steps": 200_000, "train.save_every": 1000})
+
+
+def pretrain(
+    name: str,
+    clips: Clips,
+    folder: str | Path,
+    recipe: Plan | None = None,
+    progress: Progress = silent,
+) -> Summary:
+    """Train a preset on clips into a folder; started again it goes on."""
+    recipe = recipe or recipe_of(name)
+    separator: Any = registry.build(name, seed=recipe.train.seed)
+    train, valid = divided(clips)
+    kept = mixtures_of(separator, valid, recipe, recipe.train.seed + 1, learning=False)
+    return train_separator(
+        separator,
+        mixtures_of(separator, train, recipe, recipe.train.seed),
+        [kept.batch(k) for k in range(recipe.held_out_batches)],
+        Path(folder),
+        recipe.train,
+        {"name": name, "data": data_of(clips)},
+        progress,
+    ).summary
+
+
+def mixtures_of(
+    separator: Separator, clips: Clips, plan: Plan, seed: int, learning: bool = True
+) -> Mixtures:
+    """What a separator learns from, made of clips; `learning` changes stems as training does."""
+    rate, batch = separator.rate_hz, plan.batch
+    samples = round(plan.crop_s * rate)
+    rooms = Rooms(rate, seed=seed) if plan.rooms else None
+    spoken = clips.filter(lambda clip: bool(clip.speaker or clip.text))
+    if not separator.ordered:
+        if not len(spoken):
+            raise InputError(
+                "talkers are told apart by clips that name their speaker: these do not"
+            )
+        return Talkers(Pool(spoken, rate), len(separator.stems), batch, samples, seed, rooms=rooms)
+    if separator.stems == ("speech",):
+        others = clips.filter(lambda clip: not (clip.speaker or clip.text or clip.language))
+        if not len(spoken) or not len(others):
+            raise InputError(
+                "an enhancer learns from speech (clips with a speaker or a text) and from other "
+                "sounds (without): name sets of both, such as --data core"
+            )
+        noises = [(Pool(others, rate), 1.0)]
+        return SpeechInNoise(
+            Pool(spoken, rate), noises, batch, samples, seed, plan.snr_db, rooms=rooms
+        )
+    found = songs(clips)
+    names = sorted(found[0].stems) if found else []
+    if missing := [stem for stem in separator.stems if stem not in names]:
+        raise InputError(
+            f"no songs with a stem {missing[0]!r}: give folders SONG/{missing[0]}.wav beside the "
+            f"other stems of each song{', these have ' + ', '.join(names) if names else ''}"
+        )
+    pools = pools_of(found, rate, separator.channels)
+    order = [*separator.stems, *(stem for stem in names if stem not in separator.stems)]
+    parts = {stem: pools[stem] for stem in order}
+    if learning:
+        return Stems(parts, batch, samples, seed)
+    return Stems(parts, batch, samples, seed, together=1.0, gains=(1.0, 1.0), augment="none")
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """What a training came to: held-out figures before and after, and its run."""
+
+    before: dict[str, float]
+    after: dict[str, float]
+    summary: Summary
+
+    def told(self) -> dict[str, Any]:
+        """For a record."""
+        return {
+            "loss_before": self.before["loss"],
+            "loss_after": self.after["loss"],
+            "steps": self.summary.steps,
+            "clips_per_s": self.summary.clips_per_s,
+            "before": self.before,
+            "after": self.after,
+        }
+
+
+def train_separator(
+    separator: Separator,
+    mixtures: Numbered,
+    held_out: Sequence[Batch],
+    folder: Path,
+    plan: TrainConfig,
+    card: dict[str, Any],
+    progress: Progress = silent,
+) -> Trained:
+    """Train in place, into a folder that then loads as a model; started again it goes on.
+
+    `folder/run` is the trainer's; what it held as best by the held-out improvement is kept.
+    """
+    model = objective_of(separator)
+
+    def measure(learner: nn.Module) -> dict[str, float]:
+        return held_out_figures(learner, held_out)
+
+    model.eval()
+    with torch.no_grad():
+        before = measure(model)
+    summary = Trainer(
+        model,
+        lambda learner, batch, generator: learner(batch, generator),
+        mixtures,
+        folder / "run",
+        plan,
+        measure,
+        progress,
+        best=("si_sdr_improvement", "max"),
+    ).run()
+    model.eval()
+    with torch.no_grad():
+        after = measure(model)
+    told = {"held_out": after, "recipe": plan.to_dict()}
+    weights.save_folder(folder, separator, {**card, **told})
+    return Trained(before, after, dataclasses.replace(summary, folder=folder))
+
+
+def objective_of(separator: Separator) -> Any:
+    """The separator within the objective of its system."""
+    return registry.module(separator.describe()["system"]).Pretraining(separator)
+
+
+def held_out_figures(model: Any, held_out: Sequence[Batch]) -> dict[str, float]:
+    """The objective's scalars, and by how many dB the estimates are better than the mixture."""
+    sums: dict[str, float] = {}
+    for k, batch in enumerate(held_out):
+        found = dict(model(batch, torch.Generator().manual_seed(k)))
+        made = model.separator(batch["mixture"])
+        found["si_sdr_improvement"] = improvement(made, batch, model.separator.ordered).mean()
+        for name, value in found.items():
+            sums[name] = sums.get(name, 0.0) + float(value) / len(held_out)
+    return sums
+
+
+def improvement(made: Tensor, batch: Batch, ordered: bool) -> Tensor:
+    """SI-SDR of each estimate minus that of the mixture, in dB: (clips, stems).
+
+    made: (clips, stems, channels, n); exchangeable stems count in their best order. Channels are
+    taken one after the other as one signal.
+    """
+    stems = made.shape[1]
+    wanted = batch["sources"][:, :stems].flatten(2)
+    estimates = made.flatten(2)
+    if not ordered:
+        estimates = in_order(estimates, permutation_invariant(estimates, wanted)[1])
+    mixture = batch["mixture"].flatten(1)[:, None]
+    return si_snr(estimates, wanted) - si_snr(mixture, wanted)
