@@ -84,9 +84,9 @@ def both(config: mossformer2.Config) -> tuple[Any, Any]:
 
 @torch.inference_mode()
 def inference(name: str, samples: int, repeats: int) -> Row:
-    """One clip; the small preset with groups, queries and memory as theirs has them."""
-    config: Any = registry.preset(name).make()
-    config = config.override(net=as_theirs(config.net))
+    """One clip, through sizes that clearvoice can build: see `as_theirs`."""
+    preset: Any = registry.preset(name).make()
+    config = as_theirs(preset)
     ours, theirs = both(config)
     sound = 0.1 * torch.randn(1, samples)
     label = f"{name}, {samples / config.rate_hz:g} s"
@@ -98,9 +98,12 @@ def inference(name: str, samples: int, repeats: int) -> Row:
     return pair(label, *times, PEER, 1.0)
 
 
-def as_theirs(net: Net) -> Net:
-    """Sizes that clearvoice's code has written into it."""
-    return Net(width=net.width, depth=net.depth)
+def as_theirs(config: mossformer2.Config) -> mossformer2.Config:
+    """With what clearvoice's code has written into it: as many filters as the network is wide, and
+    groups, queries and memory of the published sizes.
+    """
+    net = Net(width=config.net.width, depth=config.net.depth)
+    return config.override({"net": net, "front.filters": config.net.width})
 
 
 def require_equal(ours: Any, theirs: Any, sound: torch.Tensor) -> None:
