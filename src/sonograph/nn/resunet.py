@@ -12,11 +12,16 @@ from collections.abc import Iterator, Sequence
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, leaky_relu, pad
+from torch.nn.functional import avg_pool2d, leaky_relu_, pad
 
 MOMENTUM = 0.01  # of the running statistics
 SLOPE = 0.01  # of leaky ReLUs
 Shift = Float[Tensor, "b c 1 1"]
+
+
+def activated(normed: Float[Tensor, "b c t f"], shift: Shift) -> Float[Tensor, "b c t f"]:
+    """Shift and leaky ReLU, in place: what a batch norm gave out is nobody else's."""
+    return leaky_relu_(normed.add_(shift), SLOPE)
 
 
 class ResidualBlock(nn.Module):
@@ -37,8 +42,8 @@ class ResidualBlock(nn.Module):
     def forward(
         self, x: Float[Tensor, "b c_in t f"], shifts: Iterator[Shift]
     ) -> Float[Tensor, "b c t f"]:
-        made = self.conv1(leaky_relu(self.norm1(x) + next(shifts), SLOPE))
-        made = self.conv2(leaky_relu(self.norm2(made) + next(shifts), SLOPE))
+        made = self.conv1(activated(self.norm1(x), next(shifts)))
+        made = self.conv2(activated(self.norm2(made), next(shifts)))
         return made + (x if self.shortcut is None else self.shortcut(x))
 
 
@@ -63,7 +68,7 @@ class DecoderBlock(nn.Module):
         kept: Float[Tensor, "b c t_up f_up"],
         shifts: Iterator[Shift],
     ) -> Float[Tensor, "b c t_up f_up"]:
-        x = self.up(leaky_relu(self.norm(x) + next(shifts), SLOPE))
+        x = self.up(activated(self.norm(x), next(shifts)))
         next(shifts)  # the idle one
         return self.block(torch.cat([x, kept], dim=1), shifts)
 
