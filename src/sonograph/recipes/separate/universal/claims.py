@@ -46,7 +46,7 @@ class Scale(Config):
     background_db: float = -15.0  # of the ambience that a weak clip is filled with, to its events
     tagger_bins: int = 32  # mel bands
     tagger_channels: tuple[int, ...] = (8, 16, 32)
-    tagger_steps: int = 150
+    tagger_steps: int = 300
     fft_samples: int = 256
     hop_samples: int = 128
     channels: tuple[int, ...] = (8, 16, 24, 32)
@@ -201,7 +201,7 @@ def taught_tagger(weak: Weak, plan: Scale, seed: int, folder: Path) -> Any:
         channels=plan.tagger_channels,
         pools=(2,) * len(plan.tagger_channels),
         embedding=64,
-        decision="max",
+        decision="mean",
         labels=names,
         frames=101,
         features=panns.logmel(plan.rate_hz, plan.tagger_bins),
@@ -216,7 +216,7 @@ def taught_tagger(weak: Weak, plan: Scale, seed: int, folder: Path) -> Any:
         logits = model(features.values, features.lengths)
         return {"loss": binary_cross_entropy_with_logits(logits, batch["targets"].float())}
 
-    train = TrainConfig(steps=plan.tagger_steps, lr=2e-3, clip_norm=1.0, seed=seed,
+    train = TrainConfig(steps=plan.tagger_steps, lr=5e-3, clip_norm=1.0, seed=seed,
                         warmup_steps=plan.tagger_steps // 10, save_every=50)  # fmt: skip
     Trainer(tagger, objective, Labelled(weak, names, 8, seed), folder, train).run()
     return tagger.eval()
@@ -389,6 +389,7 @@ def measured(
             channels=plan.channels,
             tagger=tagger.config,
             window_s=plan.segment_s,
+            momentum=0.1,
         )
         for arm in ARMS:
             with torch.random.fork_rng(devices=[]):  # all arms begin alike

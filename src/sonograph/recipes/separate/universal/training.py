@@ -85,7 +85,7 @@ def small(seed: int = 0) -> Universal:
     """A U-Net that learns in seconds, asked with the bundled tagger: what `fit` trains."""
     base: Any = registry.preset("universal-mini").make()
     config = dataclasses.replace(
-        base, fft_samples=512, hop_samples=256, channels=(8, 16, 24), window_s=1.0
+        base, fft_samples=512, hop_samples=256, channels=(8, 16, 24), window_s=1.0, momentum=0.1
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -131,6 +131,17 @@ def labels_of(clip: Clip) -> str:
     return next(iter(clip.labels.values()), clip.source)
 
 
+def parted(clips: Clips) -> tuple[Clips, Clips]:
+    """(train, valid), of which the second has two classes at least that the first has too."""
+    learned, valid = divided(clips)
+    for seed in range(1, 50):
+        if len({labels_of(c) for c in learned} & {labels_of(c) for c in valid}) > 1:
+            return learned, valid
+        inner = Clips([dataclasses.replace(clip, split=None) for clip in (*learned, *valid)])
+        learned, valid = inner.split("train", seed=seed), inner.split("valid", seed=seed)
+    raise InputError("no two classes can be held out: give clips of more classes or recordings")
+
+
 def mixtures_of(
     clips: Clips, model: Universal, recipe: Recipe, seed: int, classes: Sequence[str] = ()
 ) -> AnchorMixtures:
@@ -151,7 +162,7 @@ def train(
     model: Universal, clips: Clips, folder: Path, recipe: Recipe, progress: Progress = silent
 ) -> Trained:
     """Train in place on clips with labels, into a folder that then loads as a model."""
-    learned, valid = divided(clips.filter(lambda clip: clip.duration_s >= 0.1))
+    learned, valid = parted(clips.filter(lambda clip: clip.duration_s >= 0.1))
     mixtures = mixtures_of(learned, model, recipe, recipe.train.seed)
     other = mixtures_of(valid, model, recipe, 1, tuple(mixtures.of_class))
     kept = [other.batch(k) for k in range(recipe.held_out_batches)]

@@ -47,6 +47,7 @@ class Config(configuration.Config):
     condition: int = 0  # what an adaptor makes of the tagger's answer (0: none), or what is given
     asks: tuple[str, ...] = ()  # classes that are pulled out when nothing else is asked
     window_s: float = 2.0  # heard at once; also what is asked and tagged at once
+    momentum: float = MOMENTUM  # of running statistics; more where training is short
     loss: Literal["waveform", "waveform+magnitude"] = "waveform"
 
     def __post_init__(self) -> None:
@@ -85,8 +86,8 @@ class MaskNet(nn.Module):
         fft, channels = config.fft_samples, config.audio_channels
         self.hop_samples = config.hop_samples
         self.stft = Stft(fft, config.hop_samples, fft)
-        self.norm = nn.BatchNorm2d(fft // 2 + 1, momentum=MOMENTUM)  # of bins
-        self.unet = ResUNet(channels, 3 * channels, config.channels)
+        self.norm = nn.BatchNorm2d(fft // 2 + 1, momentum=config.momentum)  # of bins
+        self.unet = ResUNet(channels, 3 * channels, config.channels, config.momentum)
         self.film = Shifts(condition, self.unet.shift_widths)
 
     def forward(

@@ -20,6 +20,7 @@ def test() -> Config:
         tagger=tagger,
         asks=("speech", "music"),
         window_s=1.0,
+        momentum=0.1,
     )
 
 
@@ -34,6 +35,7 @@ def mini() -> Config:
         fft_samples=1024,
         hop_samples=320,
         channels=(8, 16, 32, 64, 96),
+        momentum=0.05,
         tagger=panns.Config.from_dict(described["model"]["config"]),
     )
 
