@@ -333,7 +333,9 @@ def load_published(path: str | os.PathLike[str], device: str = "cpu") -> nn.Modu
         module = registry.module(entry.name)
         if hasattr(module, "is_published") and module.is_published(state):
             try:
-                if getattr(module, "READS_NOTES", False):
+                if getattr(module, "READS_FILE", False):  # settings lie beside the file
+                    model = module.load_published(state, Path(path))
+                elif getattr(module, "READS_NOTES", False):
                     model = module.load_published(state, notes)
                 else:
                     model = module.load_published(state)
@@ -418,7 +420,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             raise InputError(f"{path} is not a whole safetensors file: {error}") from None
     found = read_plain(path)
     notes: dict[str, Any] = {}
-    for key in ("state_dict", "model", "model_state", "model_state_dict"):
+    for key in ("state_dict", "state", "model", "model_state", "model_state_dict"):
         if isinstance(found, dict) and isinstance(found.get(key), dict):
             notes |= {name: value for name, value in found.items() if name != key}
             found = found[key]

@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from sonograph.audio.stft import window_values
 from sonograph.audio.table import Table
+from sonograph.errors import InputError
 
 WINDOWS = (4096, 2048, 1024, 512, 256)
+HOPS = (147, 147, 147, 147, 147)
 
 
 class ComplexStft(nn.Module):
@@ -23,10 +25,15 @@ class ComplexStft(nn.Module):
     """
 
     def __init__(
-        self, fft_samples: int = 2048, windows: Sequence[int] = WINDOWS, hop_samples: int = 147
+        self,
+        fft_samples: int = 2048,
+        windows: Sequence[int] = WINDOWS,
+        hops: Sequence[int] = HOPS,
     ):
         super().__init__()
-        self.fft_samples, self.hop_samples = fft_samples, hop_samples
+        if len(windows) != len(hops):
+            raise InputError(f"{len(windows)} loss windows but {len(hops)} hops: one a window")
+        self.fft_samples, self.hops = fft_samples, tuple(hops)
         self.windows = nn.ModuleList(Table(window_values("hann", size)) for size in windows)
 
     def forward(
@@ -34,12 +41,10 @@ class ComplexStft(nn.Module):
     ) -> Float[Tensor, ""]:
         difference = (made - wanted).flatten(0, -2)
         total = difference.new_zeros(())
-        for window in self.windows:
+        for window, hop in zip(self.windows, self.hops):
             values = window.values  # type: ignore[union-attr]
             size = len(values)  # type: ignore[arg-type]
             fft = max(size, self.fft_samples)
-            spectrum = torch.stft(
-                difference, fft, self.hop_samples, size, values, return_complex=True
-            )
+            spectrum = torch.stft(difference, fft, hop, size, values, return_complex=True)
             total = total + spectrum.abs().mean()
         return total

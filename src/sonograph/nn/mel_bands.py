@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import numpy as np
 import torch
@@ -81,7 +81,7 @@ def hand_made_bands(count: int, fft_samples: int, rate_hz: int) -> Bands:
         found[k] = max(found[k], found[k - 1] + 1)
     for k in range(count - 1, 0, -1):
         found[k] = min(found[k], found[k + 1] - 1)
-    return tuple((int(a), int(b)) for a, b in zip(found, found[1:]))
+    return tuple((int(a), int(b)) for a, b in pairwise(found))
 
 
 def side_by_side(widths: Sequence[int]) -> Bands:
@@ -167,7 +167,7 @@ class BandMasks(nn.Module):
         sizes = [width] + [hidden] * layers
         count = len(bands)
         self.hidden = nn.ModuleList(
-            BandLinear([i] * count, [o] * count) for i, o in zip(sizes, sizes[1:])
+            BandLinear([i] * count, [o] * count) for i, o in pairwise(sizes)
         )
         made = [2 * numbers * (end - start) for start, end in bands]
         self.out = BandLinear([sizes[-1]] * count, made)
