@@ -133,6 +133,7 @@ BUNDLED_PLAN = TrainConfig(
     steps=1600, lr=2e-3, clip_norm=1.0, warmup_steps=30, lr_floor=0.02, eval_every=200,
     save_every=50, log_every=25,
 )  # fmt: skip
+MEASURED_BATCHES, MEASURED_BATCH = 8, 16
 MEASURED = {"with a band, 0 to 12 dB": (0.0, 12.0), "almost alone": (40.0, 40.0)}
 
 
@@ -151,8 +152,8 @@ def bundled(
         transcriber = Transcriber(mel_roformer.build(BUNDLED))
     tests = {}
     for kind, snr_db in MEASURED.items():
-        melodies = playing["test"].melodies(16, 5 * rate, MEASURED_SEED, snr_db)
-        tests[kind] = [melodies.batch(k) for k in range(8)]
+        melodies = playing["test"].melodies(MEASURED_BATCH, 5 * rate, MEASURED_SEED, snr_db)
+        tests[kind] = [melodies.batch(k) for k in range(MEASURED_BATCHES)]
     melodies = playing["train"].melodies(BUNDLED_BATCH, samples, plan.seed, BUNDLED_SNR_DB)
     watched = [batch for kept in tests.values() for batch in kept[:2]]
     train_notes(transcriber, melodies, watched, folder / "run", plan, progress)
@@ -191,11 +192,11 @@ class Scale(Config):
     width: int = 32
     depth: int = 2
     num_bands: int = 16
-    batch: int = 8
+    batch: int = 6
     seconds: float = 2.0  # of a crop
     labelled: int = 64  # melodies with notes; mixtures without are drawn anew for ever
-    separation_updates: int = 150
-    note_updates: int = 150
+    separation_updates: int = 120
+    note_updates: int = 120
     lr: float = 2e-3
     held_out_batches: int = 6
     held_out_seconds: float = 4.0
