@@ -49,9 +49,9 @@ def load(
     text, path = os.fspath(name), Path(name)
     if text in bundled():
         return load_folder(bundled()[text], device)
-    if path.is_dir():
+    if path.is_dir() and not _is_published_folder(path):
         return load_folder(path, device, base)
-    if path.is_file():
+    if path.exists():
         return load_published(path, device)
     if re.fullmatch(r"[\w.-]+/[\w.-]+", text) and not path.parent.is_dir():
         return load_folder(from_hub(text), device)
@@ -319,14 +319,42 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], where: str) -> Non
 # --- published checkpoints -----------------------------------------------------------------------
 
 
+POINTER = "last_best_checkpoint"  # holds the name of the best file beside it
+
+
+def _is_published_folder(path: Path) -> bool:
+    """Whether a folder is as some tool kits leave it: with a pointer, or with a file for each
+    part.
+    """
+    found = (path / POINTER).is_file() or len(list(path.glob("*.ckpt"))) > 1
+    return found and not (path / WEIGHTS).is_file()
+
+
+def read_published(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """`read_checkpoint` of a file, or of a published folder: parts begin with their file's name.
+
+    "checkpoint_name" among the notes is the name of the file or folder: some files say nowhere
+    else what they are.
+    """
+    if not path.is_dir():
+        state, notes = read_checkpoint(path)
+    elif (pointer := path / POINTER).is_file():
+        state, notes = read_checkpoint(path / Path(pointer.read_text().strip()).name)
+    else:
+        parts = {file.stem: read_tensors(file) for file in sorted(path.glob("*.ckpt"))}
+        state = {f"{part}.{n}": v for part, inner in parts.items() for n, v in inner.items()}
+        notes = {}
+    return state, {**notes, "checkpoint_name": path.name}
+
+
 def load_published(path: str | os.PathLike[str], device: str = "cpu") -> nn.Module:
     """An official checkpoint as our model: with its head if it has one, else the encoder.
 
-    The system is told from the names inside.
+    path: a file, or a folder as in `read_published`. The system is told from the names inside.
     """
     from sonograph import registry
 
-    state, notes = read_checkpoint(Path(path))
+    state, notes = read_published(Path(path))
     for entry in registry.systems():
         if not entry.built:
             continue

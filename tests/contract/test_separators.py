@@ -104,8 +104,9 @@ def test_every_weight_has_a_finite_gradient(preset, separator):
     found = model(batch_for(separator), torch.Generator().manual_seed(0))
     found["loss"].backward()
     for name, weight in model.separator.named_parameters():
-        assert weight.grad is not None, name
-        assert torch.isfinite(weight.grad).all(), name
+        if weight.requires_grad:
+            assert weight.grad is not None, name
+            assert torch.isfinite(weight.grad).all(), name
 
 
 def test_a_few_steps_lower_the_loss(preset, separator):

@@ -28,6 +28,8 @@ COLUMNS = {  # plain rows: field -> accepted column names
     "licence": ("licence", "license"),
     "id": ("id",),
 }
+MIXTURES = {"mixture", "mix", "linear_mixture"}
+STEMS = {"vocals", "drums", "bass", "other", "guitar", "piano", "accompaniment", "rest"}
 SPLIT_WORDS = {"validation": "valid", "val": "valid", "dev": "valid", "training": "train"}
 
 
@@ -39,6 +41,7 @@ def open_path(path: Path) -> Clips:
             (_is_speech_commands, open_speech_commands),
             (_is_ljspeech, open_ljspeech),
             (_is_librispeech, open_librispeech),
+            (_is_stems, open_stems),
             (_is_saved, lambda folder: open_jsonl(folder / "clips.jsonl")),
         ):
             if is_it(path):
@@ -88,6 +91,48 @@ def open_esc(folder: Path) -> Clips:
                 licence="CC BY(-NC) 3.0, see the set's own list",
                 source="esc",
             )
+        )
+    return Clips(clips)
+
+
+def _is_stems(folder: Path) -> bool:
+    """At least two folders, each with the same two or more sounds by name, one of them a stem's."""
+    by_song: dict[Path, set[str]] = {}
+    for path in _walk(folder):
+        by_song.setdefault(path.parent, set()).add(path.stem.lower())
+    kinds = {frozenset(names - MIXTURES) for names in by_song.values()}
+    return (
+        len(by_song) > 1 and len(kinds) == 1 and len(min(kinds)) >= 2 and bool(STEMS & min(kinds))
+    )
+
+
+def open_stems(folder: Path) -> Clips:
+    """Songs as folders of stems (MUSDB18-HQ and its like): task "stem", one group a song.
+
+    A folder `train` or `test` above a song is its split. A file called `mixture` or `mix` is left
+    out: it is the sum of the others. Raises InputError where stems of a song differ in length.
+    """
+    clips: list[Clip] = []
+    for path in _walk(folder):
+        if path.stem.lower() in MIXTURES:
+            continue
+        inside = path.relative_to(folder)
+        parts = [part for part in inside.parts[:-2] if part in ("train", "valid", "test")]
+        clips.append(
+            dataclasses.replace(
+                measure(path),
+                id=inside.as_posix(),
+                labels={"stem": path.stem.lower()},
+                group=f"song/{inside.parent.as_posix()}",
+                split=parts[0] if parts else None,
+            )
+        )
+    lengths: dict[str, set[int]] = {}
+    for clip in clips:
+        lengths.setdefault(clip.group, set()).add(clip.file_frames)
+    if odd := [group for group, found in lengths.items() if len(found) > 1]:
+        raise InputError(
+            f"the stems of {odd[0].removeprefix('song/')} differ in length: they are not aligned"
         )
     return Clips(clips)
 

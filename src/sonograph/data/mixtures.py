@@ -1,8 +1,7 @@
 """Mixtures with known parts, made as training asks for them: batch k depends on seed and k alone.
 
 A batch is a dict: "mixture" float32 (clips, channels, samples) and "sources" float32
-(clips, sources, channels, samples), whose sum over the sources is the mixture. Sounds are decoded
-once and stay in memory with 16 bits a sample.
+(clips, sources, channels, samples), whose sum over the sources is the mixture.
 """
 
 from __future__ import annotations
@@ -16,16 +15,20 @@ import torch
 from jaxtyping import Float32, Int16
 
 from sonograph.audio.io import read
-from sonograph.audio.resample import resample
+from sonograph.audio.resample import resample, resampled_length
 from sonograph.data import mix
 from sonograph.data.clips import Clip
 from sonograph.data.rooms import Rooms
 from sonograph.data.sampler import random_of
 from sonograph.errors import InputError
+from sonograph.outputs import Audio
 
 Random = np.random.Generator
 Batch = dict[str, torch.Tensor]
 Part = Float32[np.ndarray, "channels n"]
+Stored = Int16[np.ndarray, "channels n"]
+
+MOST_BYTES = 1 << 30  # of the sounds that a pool keeps in memory
 
 PEAK = 0.95  # of a mixture that would be louder
 QUIET = 1e-3  # root mean square below which a crop holds nothing to learn from
@@ -34,39 +37,54 @@ PAUSE_S = (0.05, 0.4)  # between utterances that are strung together
 
 
 class Pool:
-    """Sounds in memory, from which crops are drawn in proportion to length.
+    """Sounds from which crops are drawn in proportion to length.
 
-    Sounds of one `voice` (a speaker, a song) may be strung together. channels: 1 mixes down, 2
-    doubles mono.
+    They are decoded once and stay in memory with 16 bits a sample, up to `most_bytes`; what lies
+    beyond is read from its file whenever it is drawn. Sounds of one voice (a speaker, else a
+    group) may be strung together. channels: 1 mixes down, 2 doubles mono.
     """
 
-    def __init__(self, clips: Iterable[Clip], rate_hz: int, channels: int = 1):
-        found = list(clips)
-        sounds = (
-            read(clip.path, rate_hz, clip.start_s, clip.duration_s).samples for clip in found
-        )  # one at a time: what is held is half as large
-        self._hold(sounds, [c.speaker or c.group or c.id for c in found], rate_hz, channels)
+    def __init__(
+        self,
+        clips: Iterable[Clip],
+        rate_hz: int,
+        channels: int = 1,
+        most_bytes: int = MOST_BYTES,
+    ):
+        self.rate_hz, self.channels = rate_hz, channels
+        self.sounds: list[Stored | Clip] = []
+        self.voices: list[str] = []
+        lengths, held = [], 0
+        for clip in clips:
+            length = resampled_length(round(clip.duration_s * clip.rate_hz), clip.rate_hz, rate_hz)
+            held += 2 * channels * length
+            sound: Stored | Clip = clip
+            if held <= most_bytes:
+                sound = _stored(read(clip.path, rate_hz, clip.start_s, clip.duration_s), channels)
+                length = sound.shape[1]
+            self.sounds.append(sound)
+            self.voices.append(clip.speaker or clip.group or clip.id)
+            lengths.append(length)
+        self._count(lengths)
 
     @classmethod
-    def of(cls, sounds: Sequence[np.ndarray], rate_hz: int, channels: int = 1) -> Pool:
+    def of(cls, sounds: Sequence[Audio], rate_hz: int, channels: int = 1) -> Pool:
         """Of sounds in memory, each a voice of its own."""
         pool = cls.__new__(cls)
-        pool._hold([np.atleast_2d(s) for s in sounds], list(map(str, range(len(sounds)))), rate_hz,
-                   channels)  # fmt: skip
+        pool.rate_hz, pool.channels = rate_hz, channels
+        pool.sounds = [_stored(sound.resample(rate_hz), channels) for sound in sounds]
+        pool.voices = [str(number) for number in range(len(sounds))]
+        pool._count([sound.shape[1] for sound in pool.sounds])  # type: ignore[union-attr]
         return pool
 
-    def _hold(
-        self, sounds: Iterable[np.ndarray], voices: list[str], rate_hz: int, channels: int
-    ) -> None:
-        self.rate_hz, self.channels, self.voices = rate_hz, channels, voices
-        self.sounds: list[Int16[np.ndarray, "channels n"]] = [_stored(s, channels) for s in sounds]
-        if not self.sounds:
+    def _count(self, lengths: list[int]) -> None:
+        if not lengths:
             raise InputError("there are no sounds to mix")
+        self.lengths = np.array(lengths, np.float64)
         self.of_voice = {
             voice: np.array([n for n, name in enumerate(self.voices) if name == voice])
             for voice in sorted(set(self.voices))
         }
-        self.lengths = np.array([sound.shape[1] for sound in self.sounds], np.float64)
 
     @property
     def seconds(self) -> float:
@@ -74,13 +92,18 @@ class Pool:
 
     def cut(self, number: int, start: int, samples: int) -> Part:
         """Samples of one sound from `start` on, round and round where it ends."""
-        return mix.fit(self.sounds[number], samples, start).astype(np.float32) / 32767
+        sound = self.sounds[number]
+        if isinstance(sound, Clip):
+            begin = sound.start_s + start / self.rate_hz
+            wanted = min(samples, int(self.lengths[number]) - start) / self.rate_hz
+            sound, start = _stored(read(sound.path, self.rate_hz, begin, wanted), self.channels), 0
+        return mix.fit(sound, samples, start).astype(np.float32) / 32767
 
     def crop(self, random: Random, samples: int) -> Part:
         """Any part of any sound; of a few tries the first that is not silent."""
         for _ in range(TRIES):
             number = int(random.choice(len(self.sounds), p=self.lengths / self.lengths.sum()))
-            spare = max(0, self.sounds[number].shape[1] - samples)
+            spare = max(0, int(self.lengths[number]) - samples)
             part = self.cut(number, int(random.integers(spare + 1)), samples)
             if mix.power(part) > QUIET**2:
                 break
@@ -92,14 +115,15 @@ class Pool:
         parts, held = [], 0
         while held < begin + samples:
             number = int(random.choice(self.of_voice[voice]))
+            length = min(int(self.lengths[number]), begin + samples)
             pause = int(random.uniform(*PAUSE_S) * self.rate_hz)
-            parts += [self.sounds[number], np.zeros((self.channels, pause), np.int16)]
-            held += self.sounds[number].shape[1] + pause
-        joined = np.concatenate(parts, axis=1)[:, begin : begin + samples]
-        return joined.astype(np.float32) / 32767
+            parts += [self.cut(number, 0, length), np.zeros((self.channels, pause), np.float32)]
+            held += length + pause
+        return np.concatenate(parts, axis=1)[:, begin : begin + samples]
 
 
-def _stored(samples: np.ndarray, channels: int) -> Int16[np.ndarray, "channels n"]:
+def _stored(audio: Audio, channels: int) -> Stored:
+    samples = audio.samples
     if channels == 1:
         samples = samples.mean(0, keepdims=True)
     elif len(samples) != channels:

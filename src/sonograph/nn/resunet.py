@@ -93,8 +93,8 @@ class ResUNet(nn.Module):
         self.middle = ResidualBlock(channels[-1], channels[-1])
         backwards = tuple(reversed(channels))
         self.decoders = nn.ModuleList(
-            DecoderBlock(*ends, up)
-            for *ends, up in zip((channels[-1], *backwards), backwards, reversed(self.pools))
+            DecoderBlock(come, go, up)
+            for come, go, up in zip((channels[-1], *backwards), backwards, reversed(self.pools))
         )
         self.after = nn.Conv2d(channels[0], channels_out, 1)
         self._initialise()

@@ -69,7 +69,7 @@ def run(args: Args) -> int:
     steps = recipe.train.steps
     if args.stop_when_flat is not None:
         recipe = recipe.override({"train.eval_every": often(recipe.train.eval_every, steps)})
-    clips = _clips(args, preset.make().features.rate_hz)  # type: ignore[attr-defined]
+    clips = _clips(args, preset)
     if hasattr(recipe, "task"):
         recipe = recipe.override(task=task_of(clips, recipe.task))
     print(
@@ -144,14 +144,21 @@ def often(eval_every: int, steps: int) -> int:
     return min(eval_every, enough) if eval_every else enough
 
 
-def _clips(args: Args, rate_hz: int) -> Any:
-    """The clips at the model's rate: what is compressed or at another rate is decoded once."""
+def _clips(args: Args, preset: Any) -> Any:
+    """The clips at the model's rate: what is compressed or at another rate is decoded once.
+
+    Separators read the files themselves, with all their channels.
+    """
+    from sonograph import registry
     from sonograph.data.corpora import data_folder
     from sonograph.data.named import open_data
     from sonograph.data.resampled import resampled
 
     clips = open_data(args.data, args.folder)
+    if registry.system(preset.system).task == "separate":
+        return clips
     root = args.folder or data_folder()
+    rate_hz = preset.make().features.rate_hz
     return resampled(clips, rate_hz, root / "decoded", _line("decoding"))
 
 

@@ -22,6 +22,7 @@ from sonograph.data.clips import Clips
 from sonograph.data.corpora import open_sets
 from sonograph.data.mixtures import Mixtures, Pool, SpeechInNoise, Stems, Talkers, pools_of, songs
 from sonograph.data.rooms import Rooms
+from sonograph.outputs import Audio
 from sonograph.progress import Line, Progress, silent
 from sonograph.recipes.pretraining import data_of
 from sonograph.recipes.separate.quality import measure
@@ -86,7 +87,8 @@ def music_clips(part: str) -> Clips:
 def enhancer_mixtures(part: str, batch: int, seconds: float, seed: int) -> Mixtures:
     """Speech, half of it in rooms, among effects, music and hiss, from -5 to 15 dB."""
     rate = rate_of("mossformer2-enhancer")
-    hiss = [mix.coloured_noise(20 * rate, slope, PARTS.index(part)) for slope in (0, 1, 2)]
+    noise = [mix.coloured_noise(20 * rate, slope, PARTS.index(part)) for slope in (0, 1, 2)]
+    hiss = [Audio(sound, rate) for sound in noise]
     return SpeechInNoise(
         Pool(speech_clips().split(part), rate),
         [

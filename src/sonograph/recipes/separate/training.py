@@ -1,4 +1,8 @@
-"""Training of any separator on any mixtures, and what it is worth on some that were held out."""
+"""Training of any separator on any mixtures, and what it is worth on some that were held out.
+
+Which mixtures follows from the separator and from what the clips tell: stems of songs (label
+"stem", see `data/layouts.py`), talkers (clips with a speaker), or speech among other sounds.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +15,121 @@ import torch
 from torch import Tensor, nn
 
 from sonograph import registry, weights
-from sonograph.data.mixtures import Batch
+from sonograph.config import Config
+from sonograph.data.clips import Clips
+from sonograph.data.mixtures import (
+    Batch,
+    Mixtures,
+    Pool,
+    SpeechInNoise,
+    Stems,
+    Talkers,
+    pools_of,
+    songs,
+)
+from sonograph.data.rooms import Rooms
+from sonograph.errors import InputError
 from sonograph.losses.separation import in_order, permutation_invariant, si_snr
 from sonograph.nn.separator import Separator
 from sonograph.progress import Progress, silent
+from sonograph.recipes.pretraining import data_of, divided
 from sonograph.train.config import TrainConfig
 from sonograph.train.trainer import Numbered, Summary, Trainer
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan(Config):
+    """How a separator learns."""
+
+    batch: int = 4
+    crop_s: float = 3.0
+    held_out_batches: int = 6
+    rooms: bool = False  # whether half of the talkers stand in one
+    snr_db: tuple[float, float] = (-5.0, 15.0)  # of speech among other sounds
+    train: TrainConfig = TrainConfig(
+        steps=2000,
+        lr=1e-3,
+        clip_norm=5.0,
+        warmup_steps=100,
+        lr_floor=0.02,
+        eval_every=250,
+        save_every=50,
+        log_every=25,
+    )
+
+
+def recipe_of(name: str) -> Plan:
+    """The plan for a preset; large ones take the papers' rates, which are lower."""
+    if name.endswith("-test"):
+        return Plan(batch=2, crop_s=1.0, held_out_batches=2)
+    small = Plan()
+    count = sum(weight.numel() for weight in registry.build(name, device="meta").parameters())
+    if count < 5_000_000:
+        return small
+    return small.override({"train.lr": 1.5e-4, "train.steps": 200_000, "train.save_every": 1000})
+
+
+def pretrain(
+    name: str,
+    clips: Clips,
+    folder: str | Path,
+    recipe: Plan | None = None,
+    progress: Progress = silent,
+) -> Summary:
+    """Train a preset on clips into a folder; started again it goes on."""
+    recipe = recipe or recipe_of(name)
+    separator: Any = registry.build(name, seed=recipe.train.seed)
+    train, valid = divided(clips)
+    kept = mixtures_of(separator, valid, recipe, recipe.train.seed + 1, learning=False)
+    return train_separator(
+        separator,
+        mixtures_of(separator, train, recipe, recipe.train.seed),
+        [kept.batch(k) for k in range(recipe.held_out_batches)],
+        Path(folder),
+        recipe.train,
+        {"name": name, "data": data_of(clips)},
+        progress,
+    ).summary
+
+
+def mixtures_of(
+    separator: Separator, clips: Clips, plan: Plan, seed: int, learning: bool = True
+) -> Mixtures:
+    """What a separator learns from, made of clips; `learning` changes stems as training does."""
+    rate, batch = separator.rate_hz, plan.batch
+    samples = round(plan.crop_s * rate)
+    rooms = Rooms(rate, seed=seed) if plan.rooms else None
+    spoken = clips.filter(lambda clip: bool(clip.speaker or clip.text))
+    if not separator.ordered:
+        if not len(spoken):
+            raise InputError(
+                "talkers are told apart by clips that name their speaker: these do not"
+            )
+        return Talkers(Pool(spoken, rate), len(separator.stems), batch, samples, seed, rooms=rooms)
+    if separator.stems == ("speech",):
+        others = clips.filter(lambda clip: not (clip.speaker or clip.text or clip.language))
+        if not len(spoken) or not len(others):
+            raise InputError(
+                "an enhancer learns from speech (clips with a speaker or a text) and from other "
+                "sounds (without): name sets of both, such as --data core"
+            )
+        noises = [(Pool(others, rate), 1.0)]
+        return SpeechInNoise(
+            Pool(spoken, rate), noises, batch, samples, seed, plan.snr_db, rooms=rooms
+        )
+    found = songs(clips)
+    names = sorted(found[0].stems) if found else []
+    if missing := [stem for stem in separator.stems if stem not in names]:
+        raise InputError(
+            f"no songs with a stem {missing[0]!r}: give folders SONG/{missing[0]}.wav beside the "
+            f"other stems of each song{', these have ' + ', '.join(names) if names else ''}"
+        )
+    pools = pools_of(found, rate, separator.channels)
+    order = [*separator.stems, *(stem for stem in names if stem not in separator.stems)]
+    parts = {stem: pools[stem] for stem in order}
+    if learning:
+        return Stems(parts, batch, samples, seed)
+    return Stems(parts, batch, samples, seed, together=1.0, gains=(1.0, 1.0), augment="none")
 
 
 @dataclasses.dataclass(frozen=True)

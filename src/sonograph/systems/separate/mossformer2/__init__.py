@@ -12,9 +12,16 @@ from sonograph.systems.separate.mossformer2.model import (
 )
 from sonograph.systems.separate.mossformer2.net import MaskNet, Net
 from sonograph.systems.separate.mossformer2.objective import Pretraining
+from sonograph.systems.separate.mossformer2.published import (
+    READS_NOTES,
+    from_published,
+    is_published,
+    load_published,
+)
 
 __all__ = [
-    "Config", "Learned", "MaskNet", "MossFormer2", "Net", "Pretraining", "Spectral", "build",
+    "READS_NOTES", "Config", "Learned", "MaskNet", "MossFormer2", "Net", "Pretraining",
+    "Spectral", "build", "from_published", "is_published", "load_published",
 ]  # fmt: skip
 
 

@@ -59,11 +59,14 @@ class Frequencies(nn.Module):
         super().__init__()
         self.turned = turned
         self.rates = nn.Parameter(rotary_rates(turned), requires_grad=False)
-        self.register_load_state_dict_post_hook(lambda module, _: module._apply(lambda t: t))
+        self.register_load_state_dict_post_hook(Frequencies._restore)
+
+    def _restore(self, _: Any = None) -> None:
+        self.rates.data = rotary_rates(self.turned).to(self.rates.device)
 
     def _apply(self, fn: Any, recurse: bool = True) -> Frequencies:
         super()._apply(fn, recurse)
-        self.rates.data = rotary_rates(self.turned).to(self.rates.device)
+        self._restore()
         return self
 
     def forward(self, frames: int) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,7 @@ from sonograph.systems.separate.mossformer2.model import (
     spectral_part,
 )
 
-RESOLUTIONS = ((256, 64, 256), (512, 128, 512), (1024, 256, 1024))  # FFT, hop, window samples
+RESOLUTIONS = ((256, 128, 256), (512, 256, 512), (1024, 512, 1024))  # FFT, hop, window samples
 SPECTRAL_WEIGHT = 5.0  # of the spectral distance beside dB of SI-SNR
 
 

@@ -122,5 +122,5 @@ ABOUT = About(
     ),
     verbs=("separate",),
     golden=("uss",),
-    checks=("tests/parity/test_universal_ontology.py",),
+    checks=(),
 )
