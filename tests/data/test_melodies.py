@@ -12,6 +12,7 @@ from sonograph.data.melodies import Instrument, Melodies, _walk, read_instrument
 from sonograph.data.mixtures import Pool
 from sonograph.data.soundfont import Sample, SoundFont, Use
 from sonograph.errors import InputError
+from sonograph.outputs import Audio
 
 RATE = 16_000
 
@@ -41,7 +42,7 @@ def player() -> Instrument:
 @pytest.fixture(scope="module")
 def band() -> Pool:
     noise = np.random.default_rng(0).uniform(-0.3, 0.3, (1, 8 * RATE)).astype(np.float32)
-    return Pool.of([noise], RATE)
+    return Pool.of([Audio(noise, RATE)], RATE)
 
 
 def test_a_key_sounds_at_its_pitch(player: Instrument) -> None:

@@ -13,6 +13,7 @@ from sonograph.data.clips import Clips
 from sonograph.data.melodies import Instrument
 from sonograph.data.mixtures import Pool
 from sonograph.nn.notes import NoteLoss, Transcriber
+from sonograph.outputs import Audio
 from sonograph.recipes.separate import transcription
 from sonograph.recipes.separate.transcription import Band, Scale
 from tests.data.test_melodies import made_bank
@@ -29,7 +30,9 @@ def playing() -> dict[str, Band]:
     bank = made_bank()
     player = Instrument("sax", bank, bank.samples[:1])
     noise = np.random.default_rng(0).uniform(-0.3, 0.3, (1, 4 * RATE)).astype(np.float32)
-    return dict.fromkeys(("train", "test"), Band([player], Pool.of([noise], RATE), Clips([])))
+    return dict.fromkeys(
+        ("train", "test"), Band([player], Pool.of([Audio(noise, RATE)], RATE), Clips([]))
+    )
 
 
 def test_figures_of_one_who_knows_and_one_who_does_not(playing) -> None:
