@@ -30,9 +30,8 @@ def playing() -> dict[str, Band]:
     bank = made_bank()
     player = Instrument("sax", bank, bank.samples[:1])
     noise = np.random.default_rng(0).uniform(-0.3, 0.3, (1, 4 * RATE)).astype(np.float32)
-    return dict.fromkeys(
-        ("train", "test"), Band([player], Pool.of([Audio(noise, RATE)], RATE), Clips([]))
-    )
+    band = Band([player], Pool.of([Audio(noise, RATE)], RATE), Clips([]))
+    return {"train": band, "test": band}
 
 
 def test_figures_of_one_who_knows_and_one_who_does_not(playing) -> None:
@@ -56,7 +55,7 @@ def test_figures_of_one_who_knows_and_one_who_does_not(playing) -> None:
     assert best["loss"] < 0.01 < untaught["loss"]
 
 
-def test_arms_are_taught_and_go_on(playing, tmp_path: Path) -> None:
+def test_arms_are_taught(playing, tmp_path: Path) -> None:
     def quiet(title: str):
         return lambda *_: None
 
@@ -66,8 +65,6 @@ def test_arms_are_taught_and_go_on(playing, tmp_path: Path) -> None:
     assert runs == [
         *("arm0-seed0/apart", "arm0-seed0/notes", "arm1-seed0/notes", "arm2-seed0/notes"),
     ]
-    again = transcription.learned(PLAN, playing, tmp_path, quiet)
-    assert again == found
 
 
 def rows(*conp: float) -> list[dict[str, float]]:

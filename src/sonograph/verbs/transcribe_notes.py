@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sonograph.outputs import Notes
 
 Format = Literal["text", "csv", "json", "midi"]
+BUNDLED = "melody"  # what is taken unless another is named
 SUFFIXES: dict[str, Format] = {
     ".mid": "midi",
     ".midi": "midi",
@@ -55,10 +56,9 @@ def run(args: Args) -> int:
     files = sound_files(args.sounds)
     if form == "midi" and (len(files) != 1 or args.output is None):
         raise InputError("a MIDI file is of one sound: give one, and -o FILE.mid")
-    if not args.model:
-        told = ", ".join(bundled())
-        raise InputError(f"which model? give --model, a transcriber; bundled are {told}")
-    model = transcriber_of(load(args.model))
+    if not args.model and BUNDLED not in bundled():
+        raise InputError("which model? give --model RUN, a transcriber's folder")
+    model = transcriber_of(load(args.model or BUNDLED))
     if args.least is not None:
         model.notes = model.notes.override(least_frame=args.least)
     found = [transcribe_notes(model, file, Line(f"hearing {file.name}")) for file in files]
