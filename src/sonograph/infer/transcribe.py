@@ -40,12 +40,15 @@ def transcribe_notes(model: nn.Module, sound: Sound, progress: Progress = silent
     """
     transcriber = transcriber_of(model)
     total = seconds_of(sound)
-    parts = []
-    for part, end_s in _parts(transcriber, sound):
-        parts.append(part)
-        progress(min(end_s, total), None if math.isinf(total) else total)
+
+    def followed() -> Iterator[Heard]:
+        for part, end_s in _parts(transcriber, sound):
+            progress(min(end_s, total), None if math.isinf(total) else total)
+            yield part
+
     hop_s = transcriber.hop_samples / transcriber.rate_hz
-    return Notes(name_of(sound, 0), notes_of(Heard.joined(parts), hop_s, transcriber.notes))
+    notes = notes_of(Heard.joined(followed()), hop_s, transcriber.notes)
+    return Notes(name_of(sound, 0), notes)
 
 
 def _parts(model: Transcriber, sound: Sound) -> Iterator[tuple[Heard, float]]:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -189,9 +189,19 @@ class Heard:
         return Heard(self.key[part], self.frame[part], self.begins[part])
 
     @classmethod
-    def joined(cls, parts: Sequence[Heard]) -> Heard:
-        columns = ([getattr(part, name) for part in parts] for name in ("key", "frame", "begins"))
-        return cls(*(np.concatenate(column) for column in columns))
+    def joined(cls, parts: Iterable[Heard]) -> Heard:
+        """Parts that follow each other, taken one at a time.
+
+        They are copied as they come: thousands of small arrays that stay would keep the memory of
+        the windows between them from being used again.
+        """
+        columns = bytearray(), bytearray(), bytearray()
+        for part in parts:
+            columns[0].extend(part.key.astype(np.uint8).tobytes())
+            columns[1].extend(part.frame.astype(np.float32).tobytes())
+            columns[2].extend(part.begins.tobytes())
+        kinds = (np.uint8, np.float32, bool)
+        return cls(*(np.frombuffer(row, kind) for row, kind in zip(columns, kinds)))
 
 
 def heard(logits: NoteLogits, config: NoteConfig) -> list[Heard]:

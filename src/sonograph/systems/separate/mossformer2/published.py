@@ -156,9 +156,7 @@ def net_of(ours: Mapping[str, Tensor]) -> Net:
     net = "inside.net."
     blocks = {name.split(".")[3] for name in ours if name.startswith(f"{net}attention.")}
     first = f"{net}recurrent.0."
-    plain, dilated = (
-        ours.get(f"{first}fsmn.memory.{n}weight") for n in ("", "layers.0.")
-    )
+    plain, dilated = (ours.get(f"{first}fsmn.memory.{n}weight") for n in ("", "layers.0."))
     memory = plain if plain is not None else dilated
     hidden, width = ours[f"{net}attention.0.hidden.project.weight"].shape
     sizes = Net(
