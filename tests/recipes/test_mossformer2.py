@@ -22,10 +22,12 @@ TINY = recipe.SHORT.override(
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory) -> Clips:
     folder = tmp_path_factory.mktemp("sounds")
-    time = np.arange(4000) / 8000
+    time, lines = np.arange(4000) / 8000, ["path,split"]
     for k in range(60):
         soundfile.write(folder / f"{k}.wav", 0.3 * np.sin(2 * np.pi * (150 + 5 * k) * time), 8000)
-    return Clips.open(folder)
+        lines.append(f"{k}.wav,{'valid' if k % 5 == 0 else 'train'}")
+    (folder / "clips.csv").write_text("\n".join(lines) + "\n")
+    return Clips.open(folder / "clips.csv")
 
 
 def test_every_preset_has_a_recipe():
