@@ -1,4 +1,6 @@
-"""Parts of MossFormer2 against others' code: lucidrains' rotary embedding, PyTorch's transforms."""
+"""Parts of MossFormer2 against others' code: lucidrains' rotary positions, PyTorch's transforms,
+Kaldi's filter bank.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from sonograph.audio.feature_spec import Frontend
 from sonograph.nn.rotary import rotary_rates, turned
 from sonograph.systems.separate.mossformer2 import Learned, Net, Spectral
 from sonograph.systems.separate.mossformer2.model import FilterBank, SpectralMask
@@ -40,3 +43,23 @@ def test_the_enhancers_transform_equals_pytorchs():
     mask = torch.rand(2, 8, 33)
     back = torch.istft(want * mask.mT, 64, 16, 64, window, center=False, length=sound.shape[1])
     torch.testing.assert_close(part.masked(sound, mask), back, atol=1e-5, rtol=1e-4)
+
+
+def test_what_the_enhancer_hears_equals_kaldis():
+    knf = pytest.importorskip("kaldi_native_fbank")
+    options = knf.FbankOptions()
+    frames, mel = options.frame_opts, options.mel_opts
+    frames.dither, frames.samp_freq, frames.window_type = 0, 48000, "hamming"
+    frames.frame_length_ms, frames.frame_shift_ms = 40, 8
+    mel.num_bins, mel.low_freq, mel.high_freq = 60, 20, 0
+    sound = 0.1 * torch.randn(1, 9600)
+    kaldi = knf.OnlineFbank(options)
+    kaldi.accept_waveform(48000, (32768 * sound[0]).tolist())
+    kaldi.input_finished()
+    rows = torch.tensor([kaldi.get_frame(k).tolist() for k in range(kaldi.num_frames_ready)]).T
+    slope = torch.arange(-2.0, 3.0)[None, None] / 10  # of a line through five frames
+    first = F.conv1d(F.pad(rows[:, None], (2, 2), mode="replicate"), slope)
+    second = F.conv1d(F.pad(first, (2, 2), mode="replicate"), slope)
+    got = Frontend(Spectral().features(48000))(sound).values[0]
+    want = torch.cat([rows, first[:, 0], second[:, 0]])
+    torch.testing.assert_close(got, want, atol=2e-4, rtol=1e-4)
