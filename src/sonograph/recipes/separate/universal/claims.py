@@ -40,7 +40,7 @@ class Scale(Config):
 
     seeds: int = 3
     rate_hz: int = 8000
-    segment_s: float = 1.0
+    segment_s: float = 0.5
     weak_clips: int = 192  # of two events each, somewhere in `weak_s`
     weak_s: float = 4.0
     background_db: float = -15.0  # of the ambience that a weak clip is filled with, to its events
@@ -50,9 +50,9 @@ class Scale(Config):
     fft_samples: int = 256
     hop_samples: int = 128
     channels: tuple[int, ...] = (8, 16, 24, 32)
-    steps: int = 150
+    steps: int = 300
     batch: int = 8
-    lr: float = 2e-3
+    lr: float = 5e-3
     test_pairs: int = 2  # mixtures of each ordered pair of classes
 
 
@@ -62,7 +62,7 @@ SCALES = {
         rate_hz=16000, segment_s=2.0, weak_clips=2000, weak_s=10.0, tagger_bins=64,
         tagger_channels=(32, 64, 128),
         tagger_steps=2000, fft_samples=1024, hop_samples=320, channels=(16, 32, 64, 128, 192),
-        steps=8000, batch=32, lr=1e-3, test_pairs=6,
+        steps=8000, batch=32, lr=2e-3, test_pairs=6,
     ),
 }  # fmt: skip
 SETS = ("asterisk-en", "ufoai", "minetest", "sonic-pi", "timgm6mb")
