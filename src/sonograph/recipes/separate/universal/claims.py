@@ -24,6 +24,7 @@ from sonograph.data.mixtures import PEAK, Batch, Pool
 from sonograph.data.sampler import random_of
 from sonograph.metrics.intervals import mean_interval, paired_interval
 from sonograph.metrics.separation import ideal_ratio_mask, si_sdr, snr
+from sonograph.outputs import Audio
 from sonograph.progress import Progress, silent
 from sonograph.recipes.arms import finished, verdict_of
 from sonograph.recipes.separate.universal.training import LEVEL_DB, SHORT, with_tagger
@@ -158,7 +159,9 @@ def weak_clips(events: Clips, background: Clips, plan: Scale, seed: int) -> Weak
         sounds.append(clip * np.float32(min(1.0, PEAK / float(np.abs(clip).max()))))
         labels.append((pair[0], pair[1]))
         places.append(where)
-    return Weak(Pool.of(sounds, plan.rate_hz), labels, places)
+    return Weak(
+        Pool.of([Audio(sound, plan.rate_hz) for sound in sounds], plan.rate_hz), labels, places
+    )
 
 
 def rows_of(clips: Clips) -> dict[str, list[int]]:
