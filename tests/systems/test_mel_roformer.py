@@ -158,7 +158,7 @@ def test_relatives_are_refused_by_name(tmp_path, name, words):
 def test_bands_of_no_layout_are_refused():
     state = published(tiny())
     state["band_split.to_features.0.0.gamma"] = torch.ones(2)
-    with pytest.raises(InputError, match="8 bands of 2 to .* fit no layout"):
+    with pytest.raises(InputError, match=r"8 bands of 2 to .* fit no layout"):
         mel_roformer.config_from_published(state)
 
 
