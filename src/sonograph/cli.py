@@ -31,6 +31,7 @@ VERBS = {
     "tag": "say what is heard in a sound",
     "separate": "pull a sound apart: stems, talkers, or whatever is asked for",
     "enhance": "speech out of noise: files, or a pipe while it arrives",
+    "transcribe-notes": "the melody of a sound as notes: a table, or a MIDI file",
     "speak": "say a text: to a file, or to a pipe as it is made",
     "vocode": "features to sound, or a sound through a vocoder and back",
     "forecast": "how much more data or more steps would bring",
@@ -44,7 +45,7 @@ VERBS = {
 
 
 def usage() -> str:
-    lines = [f"  {verb:<9} {words}" for verb, words in VERBS.items()]
+    lines = [f"  {verb:<16} {words}" for verb, words in VERBS.items()]
     return "\n".join(
         [
             "Sonograph: pre-trained spectrogram and audio models that work.",
@@ -85,7 +86,7 @@ def _run(arguments: Sequence[str] | None) -> int:
             f"there is no verb {verb!r}.{did_you_mean(verb, VERBS)} See `sonograph --help`"
         )
     try:
-        module = importlib.import_module(f"sonograph.verbs.{verb}")
+        module = importlib.import_module(f"sonograph.verbs.{verb.replace('-', '_')}")
         return int(module.run(_parse(module.Args, verb, rest)) or 0)
     except InputError as error:
         return _fail(str(error))

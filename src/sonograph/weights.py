@@ -275,6 +275,11 @@ def _built(described: Mapping[str, Any]) -> nn.Module:
         module = registry.module(described["system"])
         model = module.build(module.Config.from_dict(described["config"]))
         return getattr(model, "encoder", model) if kind == "encoder" else model
+    if kind == "transcriber":
+        from sonograph.nn.notes import NoteConfig, Transcriber
+
+        separator: Any = build(described["separator"])
+        return Transcriber(separator, NoteConfig.from_dict(described["notes"]))
     if kind == "compressed":
         encoder = build(described["encoder"])
         skeleton(encoder, Compression(described["ratio"], described["ranks"]))
