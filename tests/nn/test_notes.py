@@ -138,9 +138,9 @@ def test_it_learns_a_clip() -> None:
     torch.manual_seed(0)
     model = Transcriber(sonograph.build("mel-roformer-test"))
     learner = NoteLoss(model)
-    time = torch.arange(8000) / 16_000
-    tone = torch.where(time < 0.25, torch.sin(2764.6 * time), torch.sin(2073.5 * time))
-    notes = [Note(0.0, 0.25, 69), Note(0.25, 0.5, 64)]
+    time = torch.arange(4800) / 16_000
+    tone = torch.where(time < 0.15, torch.sin(2764.6 * time), torch.sin(2073.5 * time))
+    notes = [Note(0.0, 0.15, 69), Note(0.15, 0.3, 64)]
     batch = {"mixture": 0.3 * tone[None, None], "notes": [notes]}
     optimizer = torch.optim.Adam(learner.parameters(), 5e-3)
     for _ in range(25):
