@@ -124,7 +124,7 @@ SYSTEMS: tuple[System, ...] = (
         "mel_roformer",
         "separate",
         "Mel-RoFormer for Vocal Separation and Vocal Melody Transcription",
-        ("mel-roformer", "bs-roformer"),
+        prefixes=("mel-roformer", "bs-roformer"),
     ),
     System(
         "mossformer2",

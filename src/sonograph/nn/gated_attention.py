@@ -53,11 +53,11 @@ def grouped_attention(
     whole = n - n % group
     parts = []
     if whole:
-        split = [t[:, :whole].unflatten(1, (-1, group)) for t in (queries, keys, values)]
-        parts.append(_attended(*split, group, dropout).flatten(1, 2))
+        q, k, v = (t[:, :whole].unflatten(1, (-1, group)) for t in (queries, keys, values))
+        parts.append(_attended(q, k, v, group, dropout).flatten(1, 2))
     if whole < n:
-        rest = [t[:, whole:] for t in (queries, keys, values)]
-        parts.append(_attended(*rest, group, dropout))
+        q, k, v = (t[:, whole:] for t in (queries, keys, values))
+        parts.append(_attended(q, k, v, group, dropout))
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
 

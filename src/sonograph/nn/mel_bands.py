@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from sonograph.audio.mel import mel_bank
 from sonograph.audio.table import Table
 from sonograph.errors import InputError
+from sonograph.nn.roformer import unit
 
 Bands = tuple[tuple[int, int], ...]  # of each band: its first bin, and the one after its last
 
@@ -115,9 +116,12 @@ class BandLinear(nn.Module):
             nn.init.uniform_(weight, -bound, bound)
             nn.init.uniform_(bias, -bound, bound)
 
-    def run(self, r: int, x: Float[Tensor, "bands n i"]) -> Float[Tensor, "bands n o"]:
-        """The maps of run r."""
-        return torch.baddbmm(self.biases[r][:, None], x, self.weights[r])
+    def run(
+        self, r: int, x: Float[Tensor, "bands n i"], gains: Float[Tensor, "bands i"] | None = None
+    ) -> Float[Tensor, "bands n o"]:
+        """The maps of run r, of inputs times gains."""
+        weights = self.weights[r] if gains is None else self.weights[r] * gains[..., None]
+        return torch.baddbmm(self.biases[r][:, None], x, weights)
 
 
 def _runs(sizes: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
@@ -146,11 +150,8 @@ class BandSplit(nn.Module):
         tokens = []
         for r, (a, b) in enumerate(self.project.runs):
             parts = torch.stack([x[:, i:j].flatten(1) for i, j in self.bands[a:b]])
-            length = torch.linalg.vector_norm(parts, dim=-1, keepdim=True).clamp(min=1e-12)
-            size = parts.shape[-1]
-            scaled = parts * (size**0.5 / length) * self.gains[r][:, None]
-            tokens.append(self.project.run(r, scaled))
-        made = torch.cat(tokens).transpose(0, 1)
+            tokens.append(self.project.run(r, unit(parts), self.gains[r]))
+        made = torch.cat(tokens).transpose(0, 1).contiguous()
         return made.reshape(*spectrum.shape[:-2], len(self.bands), self.width)
 
 
@@ -179,12 +180,18 @@ class BandMasks(nn.Module):
         self.share = Table(1 / cover[:, None])
 
     def forward(self, tokens: Float[Tensor, "*frames f d"]) -> Float[Tensor, "*frames bins c"]:
-        x = tokens.flatten(0, -3).transpose(0, 1)  # (bands, frames, width)
-        for layer in self.hidden:
-            x = torch.tanh(layer.run(0, x))
+        counts = [b - a for a, b in self.out.runs]
+        # a few bands at a time, through all layers, stay in a processor's cache
+        parts = tokens.flatten(0, -3).transpose(0, 1).split(counts)  # (bands, frames, width)
+        hidden = [
+            list(zip(layer.weights[0].split(counts), layer.biases[0].split(counts)))
+            for layer in self.hidden
+        ]
         made: list[Tensor] = []
-        for r, (a, b) in enumerate(self.out.runs):
-            made += F.glu(self.out.run(r, x[a:b])).unflatten(-1, (-1, self.numbers)).unbind()
+        for r, x in enumerate(parts):
+            for maps in hidden:
+                x = torch.tanh(torch.baddbmm(maps[r][1][:, None], x, maps[r][0]))
+            made += F.glu(self.out.run(r, x)).unflatten(-1, (-1, self.numbers)).unbind()
         bins = self.share.values.shape[0]
         total = None
         for layer_of in self.layers:  # bands of one layer do not overlap

@@ -12,11 +12,16 @@ from collections.abc import Iterator, Sequence
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, leaky_relu, pad
+from torch.nn.functional import avg_pool2d, leaky_relu_, pad
 
-MOMENTUM = 0.01  # of the running statistics
+MOMENTUM = 0.01  # of the running statistics, for long trainings
 SLOPE = 0.01  # of leaky ReLUs
 Shift = Float[Tensor, "b c 1 1"]
+
+
+def activated(normed: Float[Tensor, "b c t f"], shift: Shift) -> Float[Tensor, "b c t f"]:
+    """Shift and leaky ReLU, in place: what a batch norm gave out is nobody else's."""
+    return leaky_relu_(normed.add_(shift), SLOPE)
 
 
 class ResidualBlock(nn.Module):
@@ -25,11 +30,11 @@ class ResidualBlock(nn.Module):
     (b, channels_in, t, f) and two shifts -> (b, channels, t, f).
     """
 
-    def __init__(self, channels_in: int, channels: int):
+    def __init__(self, channels_in: int, channels: int, momentum: float = MOMENTUM):
         super().__init__()
         self.shift_widths = (channels_in, channels)
-        self.norm1 = nn.BatchNorm2d(channels_in, momentum=MOMENTUM)
-        self.norm2 = nn.BatchNorm2d(channels, momentum=MOMENTUM)
+        self.norm1 = nn.BatchNorm2d(channels_in, momentum=momentum)
+        self.norm2 = nn.BatchNorm2d(channels, momentum=momentum)
         self.conv1 = nn.Conv2d(channels_in, channels, 3, padding=1, bias=False)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.shortcut = nn.Conv2d(channels_in, channels, 1) if channels_in != channels else None
@@ -37,8 +42,8 @@ class ResidualBlock(nn.Module):
     def forward(
         self, x: Float[Tensor, "b c_in t f"], shifts: Iterator[Shift]
     ) -> Float[Tensor, "b c t f"]:
-        made = self.conv1(leaky_relu(self.norm1(x) + next(shifts), SLOPE))
-        made = self.conv2(leaky_relu(self.norm2(made) + next(shifts), SLOPE))
+        made = self.conv1(activated(self.norm1(x), next(shifts)))
+        made = self.conv2(activated(self.norm2(made), next(shifts)))
         return made + (x if self.shortcut is None else self.shortcut(x))
 
 
@@ -49,12 +54,18 @@ class DecoderBlock(nn.Module):
     `idle_norm` and its shift do nothing; published files carry them.
     """
 
-    def __init__(self, channels_in: int, channels: int, up: tuple[int, int]):
+    def __init__(
+        self,
+        channels_in: int,
+        channels: int,
+        up: tuple[int, int],
+        momentum: float = MOMENTUM,
+    ):
         super().__init__()
-        self.norm = nn.BatchNorm2d(channels_in, momentum=MOMENTUM)
-        self.idle_norm = nn.BatchNorm2d(channels_in, momentum=MOMENTUM).requires_grad_(False)
+        self.norm = nn.BatchNorm2d(channels_in, momentum=momentum)
+        self.idle_norm = nn.BatchNorm2d(channels_in, momentum=momentum).requires_grad_(False)
         self.up = nn.ConvTranspose2d(channels_in, channels, up, up, bias=False)
-        self.block = ResidualBlock(2 * channels, channels)
+        self.block = ResidualBlock(2 * channels, channels, momentum)
         self.shift_widths = (channels_in, channels_in, *self.block.shift_widths)
 
     def forward(
@@ -63,7 +74,7 @@ class DecoderBlock(nn.Module):
         kept: Float[Tensor, "b c t_up f_up"],
         shifts: Iterator[Shift],
     ) -> Float[Tensor, "b c t_up f_up"]:
-        x = self.up(leaky_relu(self.norm(x) + next(shifts), SLOPE))
+        x = self.up(activated(self.norm(x), next(shifts)))
         next(shifts)  # the idle one
         return self.block(torch.cat([x, kept], dim=1), shifts)
 
@@ -81,7 +92,13 @@ class ResUNet(nn.Module):
     torch.Size([2, 3, 5, 8])
     """
 
-    def __init__(self, channels_in: int, channels_out: int, channels: Sequence[int]):
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        channels: Sequence[int],
+        momentum: float = MOMENTUM,
+    ):
         super().__init__()
         deep = len(channels)
         self.pools = [(2, 2)] * (deep - 1) + [(1, 2)]
@@ -89,11 +106,13 @@ class ResUNet(nn.Module):
         self.frames_divide = 2 ** (deep - 1)
         before = (channels[0], *channels)
         self.pre = nn.Conv2d(channels_in, channels[0], 1)
-        self.encoders = nn.ModuleList(ResidualBlock(*ends) for ends in zip(before, channels))
-        self.middle = ResidualBlock(channels[-1], channels[-1])
+        self.encoders = nn.ModuleList(
+            ResidualBlock(come, go, momentum) for come, go in zip(before, channels)
+        )
+        self.middle = ResidualBlock(channels[-1], channels[-1], momentum)
         backwards = tuple(reversed(channels))
         self.decoders = nn.ModuleList(
-            DecoderBlock(come, go, up)
+            DecoderBlock(come, go, up, momentum)
             for come, go, up in zip((channels[-1], *backwards), backwards, reversed(self.pools))
         )
         self.after = nn.Conv2d(channels[0], channels_out, 1)

@@ -34,6 +34,9 @@ class Args:
     """What to pull out, by an example of it alone; may be given several times."""
     auto: bool = False
     """Find out what is heard, and write a file for each."""
+    level: Literal[1, 2, 3] | None = None
+    """With --auto: sort by a level of the AudioSet ontology (1: Animal, Music, Human sounds ...)
+    instead of by the names that the model knows."""
     shifts: int = 1
     """Passes, each cut elsewhere, that are averaged."""
     overlap: float | None = None
@@ -129,20 +132,34 @@ def _asked(model: Any, args: Args, file: Path) -> Separator | None:
         return separator_of(model)
     if not hasattr(model, "asked"):
         raise InputError("this model has fixed stems: --query, --like and --auto are for others")
-    from sonograph.audio.io import read
-    from sonograph.infer.separate import Source, mixed_down
-
     if args.query:
         return model.asked({name: model.condition_of_class(name) for name in args.query})
     if args.like:
-        found = {}
-        for path in args.like:
-            example = read(path, rate_hz=model.rate_hz, channels="mono", duration_s=60.0)
-            found[f"like {path.stem}"] = model.condition_of_example(example.samples[0])
-        return model.asked(found)
-    source = Source.of(file)
-    heard = model.heard(mixed_down(source.open()), source.rate_hz)
-    return model.asked({name: model.condition_of_class(name) for name in heard}) if heard else None
+        return model.asked({f"like {path.stem}": _example(model, path) for path in args.like})
+    return _heard(model, args.level, file)
+
+
+def _example(model: Any, path: Path) -> Any:
+    """The condition that an example asks with; of a long one the first minute is heard."""
+    import torch
+
+    from sonograph.audio.io import read
+
+    example = read(path, rate_hz=model.rate_hz, channels="mono", duration_s=60.0)
+    return model.condition_of_example(torch.from_numpy(example.samples[0]))
+
+
+def _heard(model: Any, level: int | None, file: Path) -> Separator | None:
+    """A separator for all that a tagger hears somewhere in a sound; None where that is nothing."""
+    import torch
+
+    from sonograph.audio.io import stream
+
+    blocks = stream(file, 10.0, rate_hz=model.rate_hz, channels="mono")
+    detected = model.detect(torch.from_numpy(block[0]) for block in blocks)
+    masks = model.classes_apart() if level is None else model.hierarchy(level)
+    found = model.present(detected, masks)
+    return model.following({name: masks[name] for name in found}) if found else None
 
 
 def _tracks(files: list[Path]) -> list[str]:

@@ -60,9 +60,67 @@ def mini() -> Config:
     )  # fmt: skip
 
 
-@register("mel-roformer-vocals", system="mel_roformer", note="six layers: community weights")
+@register("mel-roformer-vocals", system="mel_roformer", parameters=228_202_788,
+          note="six layers: vocal weights in use (KimberleyJensen)")  # fmt: skip
 def vocals() -> Config:
     return Config()
+
+
+@register("mel-roformer-vocals-12", system="mel_roformer", parameters=251_869_572,
+          note="twelve layers: vocal weights in use (viperx)")  # fmt: skip
+def vocals_12() -> Config:
+    return vocals().override(depth=12)
+
+
+@register("mel-roformer-musdb", system="mel_roformer", parameters=69_102_404,
+          note="the open training recipe for MUSDB18 (ZFTurbo)")  # fmt: skip
+def musdb() -> Config:
+    return vocals().override(
+        width=192, depth=8, hop_samples=512, zero_dc=True, dropout=0.1, attention_dropout=0.1,
+        window_frames=256,
+    )  # fmt: skip
+
+
+@register("mel-roformer-paper", system="mel_roformer", parameters=105_427_140,
+          note="44.1 kHz stereo: no gates, heads as wide as the tokens")  # fmt: skip
+def paper() -> Config:
+    return vocals().override(depth=12, head_width=48, gates=False, mask_depth=1)
+
+
+@register("mel-roformer-paper-large", system="mel_roformer",
+          note="24 kHz mono, 50.7 M: sizes by the count alone")  # fmt: skip
+def paper_large() -> Config:
+    return paper().override(
+        rate_hz=24_000, channels=1, fft_samples=1024, hop_samples=480, num_bands=32, width=256,
+        depth=24, head_width=32, window_frames=300,
+    )  # fmt: skip
+
+
+@register("mel-roformer-paper-small", system="mel_roformer",
+          note="24 kHz mono, 9.1 M: sizes by the count alone")  # fmt: skip
+def paper_small() -> Config:
+    return paper_large().override(width=128, depth=12, head_width=16)
+
+
+def beside(config: Config) -> Config:
+    """The same with BS-RoFormer's hand-made bands, side by side."""
+    return config.override(bands="hand", num_bands=62)
+
+
+@register("bs-roformer-12", system="mel_roformer", parameters=93_411_084, note="its paper's")
+def bs_12() -> Config:
+    return beside(paper())
+
+
+@register("bs-roformer-6", system="mel_roformer", parameters=72_140_556, note="its paper's")
+def bs_6() -> Config:
+    return beside(paper()).override(depth=6)
+
+
+@register("bs-roformer-vocals", system="mel_roformer",
+          note="vocal weights in use (viperx): one norm, at the end")  # fmt: skip
+def bs_vocals() -> Config:
+    return beside(vocals_12()).override(width=512, norm="last", mask_depth=1)
 
 
 # --- for its page --------------------------------------------------------------------------------

@@ -166,7 +166,8 @@ class MelRoformer(Separator):
         x = self.split(torch.view_as_real(spectrum).permute(2, 0, 3, 1, 4).flatten(-2))
         shape = x.shape
         earlier: Tensor | None = None
-        for time, frequency in self.layers:  # type: ignore[misc]
+        for layer in self.layers:
+            time, frequency = layer.children()
             if self.config.skips and earlier is not None:
                 x = x + earlier
             x = time(x.flatten(1, 2)).view(shape)

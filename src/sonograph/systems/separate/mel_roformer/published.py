@@ -236,7 +236,7 @@ def _widths(bands: tuple[tuple[int, int], ...]) -> tuple[int, ...]:
 
 
 def _names(count: int, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Names of the stems: the YAML's target or instruments, else a guess that the docstring tells."""
+    """Names of the stems: the YAML's target or instruments, else the guess told above."""
     training = settings.get("training", {})
     target, all_of = training.get("target_instrument"), training.get("instruments") or []
     if target and count == 1:

@@ -62,7 +62,7 @@ RECURRENT = (
     ("norm2.{}", "norm2.{}"),
     ("conv2.{}", "leave.{}"),
 )
-# published name below the mask network, ours below "inside.net."; the stack's path is cut to "stack"
+# published name below the mask network (the path of its stack cut to "stack"), ours there
 MASK_NET = (
     ("norm.{}", "norm.{}"),
     ("conv1d_encoder.weight", "enter.weight"),
@@ -197,8 +197,8 @@ def config_from_published(state: Mapping[str, Tensor], name: str = "") -> Config
     rows = ours["inside.net.norm.weight"].shape[0]
     if (rows, last.shape[0]) != (180, 961):
         raise InputError(
-            f"this network makes {last.shape[0]} numbers of {rows} a frame; MossFormer2_SE_48K makes "
-            "961 of 180, and other networks on spectra (such as SR_48K) are not built"
+            f"this network makes {last.shape[0]} numbers of {rows} a frame; MossFormer2_SE_48K "
+            "makes 961 of 180, and other networks on spectra (such as SR_48K) are not built"
         )
     return Config(rate_hz=48000, front=Spectral(spare=split - 1), net=net, window_s=4.0)
 

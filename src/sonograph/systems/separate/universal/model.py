@@ -6,11 +6,13 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from sonograph import config as configuration
+from sonograph.audio.resample import resample_stream
 from sonograph.audio.stft import Stft
 from sonograph.data import ontology
 from sonograph.errors import InputError, did_you_mean
@@ -18,8 +20,11 @@ from sonograph.nn.film import Shifts
 from sonograph.nn.resunet import MOMENTUM, ResUNet
 from sonograph.nn.separator import Separator
 from sonograph.systems.separate.universal.query import (
+    Blocks,
     QueryNet,
+    Sound,
     filled,
+    mono,
     segments,
     without_silence,
 )
@@ -42,6 +47,7 @@ class Config(configuration.Config):
     condition: int = 0  # what an adaptor makes of the tagger's answer (0: none), or what is given
     asks: tuple[str, ...] = ()  # classes that are pulled out when nothing else is asked
     window_s: float = 2.0  # heard at once; also what is asked and tagged at once
+    momentum: float = MOMENTUM  # of running statistics; more where training is short
     loss: Literal["waveform", "waveform+magnitude"] = "waveform"
 
     def __post_init__(self) -> None:
@@ -80,8 +86,8 @@ class MaskNet(nn.Module):
         fft, channels = config.fft_samples, config.audio_channels
         self.hop_samples = config.hop_samples
         self.stft = Stft(fft, config.hop_samples, fft)
-        self.norm = nn.BatchNorm2d(fft // 2 + 1, momentum=MOMENTUM)  # of bins
-        self.unet = ResUNet(channels, 3 * channels, config.channels)
+        self.norm = nn.BatchNorm2d(fft // 2 + 1, momentum=config.momentum)  # of bins
+        self.unet = ResUNet(channels, 3 * channels, config.channels, config.momentum)
         self.film = Shifts(condition, self.unet.shift_widths)
 
     def forward(
@@ -229,7 +235,7 @@ class Universal(Separator):
         raise InputError(f"no sound {name!r} is known.{hint} Known are: {listed}{more}")
 
     @torch.no_grad()
-    def condition_of_example(self, example: Float[Tensor, "n"]) -> Float[Tensor, "c"]:
+    def condition_of_example(self, example: Sound) -> Float[Tensor, "c"]:
         """The condition that asks for what an example (at `rate_hz`) sounds like.
 
         The mean over its segments, silent parts left out. Raises InputError for silence, and where
@@ -237,30 +243,46 @@ class Universal(Separator):
         """
         if self.query is None:
             raise InputError("this model has no query net: its conditions come from outside")
-        if example.ndim != 1:
-            raise InputError(f"an example is (n,), not {tuple(example.shape)}: mix it down")
-        heard = without_silence(example, self.rate_hz)
+        heard = without_silence(mono(example).to(self.net.norm.weight), self.rate_hz)
         pieces = segments(heard, self.window_samples)
         conditions = [self.query(filled(piece, self.window_samples)[None]) for piece in pieces]
         return torch.cat(conditions).mean(0)
 
     @torch.no_grad()
-    def detect(
-        self, sound: Float[Tensor, "n"] | Iterable[Float[Tensor, "n"]]
-    ) -> dict[str, Float[Tensor, "segments"]]:
+    def detect(self, sound: Blocks) -> dict[str, Float[Tensor, "segments"]]:
         """The probability of every label of the tagger in each segment of `window_s`.
 
         sound: (n,) at `rate_hz`, or blocks that follow each other.
         """
         if self.query is None:
             raise InputError("this model has no tagger: it cannot tell what is in a sound")
-        tags = self.query.tags
-        told = [tags(piece[None])[0].cpu() for piece in segments(sound, self.window_samples)]
+        pieces = segments(sound, self.window_samples)
+        told = [self.query.tags(piece[None].to(self.net.norm.weight))[0].cpu() for piece in pieces]
         if not told:
             raise InputError("there is no sound to look into: it has no samples")
         return dict(zip(self.query.labels, torch.stack(told).unbind(1)))
 
+    def heard(
+        self, blocks: Iterable[np.ndarray], rate_hz: int, least: float = LEAST
+    ) -> dict[str, float]:
+        """The classes that are heard somewhere in a mono sound, the surest first.
+
+        blocks: (1, n) at any rate, one after the other.
+        """
+        if not self.classes:
+            raise InputError("this model has no class names: give it an example")
+        told = self.detect(resample_stream(blocks, rate_hz, self.rate_hz))
+        best = {name: float(values.max()) for name, values in told.items()}
+        ranked = sorted(best.items(), key=lambda one: -one[1])
+        return {name: value for name, value in ranked if value >= least}
+
     # --- the hierarchical strategy ---
+
+    def classes_apart(self) -> dict[str, Float[Tensor, "labels"]]:
+        """Each class with a mask of itself."""
+        if not self.classes:
+            raise InputError("this model has no class names: ask it with an example")
+        return {name: self._mask([place]) for place, name in enumerate(self.classes)}
 
     def hierarchy(self, level: int) -> dict[str, Float[Tensor, "labels"]]:
         """The nodes of a level of the ontology, each with a mask of the classes under it.

@@ -20,6 +20,7 @@ def test() -> Config:
         tagger=tagger,
         asks=("speech", "music"),
         window_s=1.0,
+        momentum=0.1,
     )
 
 
@@ -32,8 +33,9 @@ def mini() -> Config:
     return Config(
         rate_hz=16000,
         fft_samples=1024,
-        hop_samples=256,
-        channels=(8, 16, 32, 48, 64, 64),
+        hop_samples=320,
+        channels=(8, 16, 32, 64, 96),
+        momentum=0.05,
         tagger=panns.Config.from_dict(described["model"]["config"]),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -12,6 +13,9 @@ from torch.nn.functional import dropout, leaky_relu
 from sonograph.audio.feature_spec import Frontend
 from sonograph.errors import InputError
 from sonograph.systems.tag import panns
+
+Sound = Float[Tensor | np.ndarray, "*one n"]  # mono
+Blocks = Sound | Iterable[Sound]
 
 SILENCE = 1e-4  # of full scale, -80 dB
 QUIET = 0.02  # of the loudest sample of an example: what stays below it is left out
@@ -84,18 +88,23 @@ class QueryNet(nn.Module):
         return self.adapted(told)
 
 
-def segments(
-    sound: Float[Tensor, "n"] | Iterable[Float[Tensor, "n"]], samples: int
-) -> Iterator[Float[Tensor, "samples"]]:
+def mono(sound: Sound) -> Float[Tensor, "n"]:
+    """(n,) or (1, n) as (n,). Raises InputError for several channels."""
+    told = torch.as_tensor(sound, dtype=torch.float32)
+    if told.ndim not in (1, 2) or told.numel() != told.shape[-1]:
+        raise InputError(f"a sound is asked for as (n,), not {tuple(told.shape)}: mix it down")
+    return told.reshape(-1)
+
+
+def segments(sound: Blocks, samples: int) -> Iterator[Float[Tensor, "samples"]]:
     """Pieces of so many samples, one after the other; the last one may be shorter.
 
     sound: (n,), or blocks of any lengths that follow each other, so that no file is ever held.
     """
     held = torch.zeros(0)
-    for block in [sound] if isinstance(sound, Tensor) else sound:
-        if block.ndim != 1:
-            raise InputError(f"a sound is asked for as (n,), not {tuple(block.shape)}: mix it down")
-        held = torch.cat([held.to(block), block])
+    for block in [sound] if isinstance(sound, Tensor | np.ndarray) else sound:
+        more = mono(block)
+        held = torch.cat([held.to(more), more])
         while len(held) >= samples:
             yield held[:samples]
             held = held[samples:]
