@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sonograph.audio.feature_spec import FeatureSpec, Frontend
+from sonograph.audio.feature_spec import FeatureSpec, Frontend, waveform_spec
 from sonograph.audio.stft import Window, window_values
 from sonograph.audio.table import Table
 from sonograph.config import Config as Base
@@ -91,6 +91,11 @@ class Config(Base):
     def __post_init__(self) -> None:
         if self.rate_hz < 1 or self.window_s <= 0:
             raise InputError(f"a rate of {self.rate_hz} Hz and windows of {self.window_s} s")
+
+    @property
+    def features(self) -> FeatureSpec:
+        """What clips are decoded to: samples at the rate."""
+        return waveform_spec(self.rate_hz)
 
 
 class FilterBank(nn.Module):
@@ -252,3 +257,10 @@ def spectral_part(model: MossFormer2) -> SpectralMask:
     if not isinstance(model.inside, SpectralMask):
         raise InputError("this model separates talkers: it has no spectral mask")
     return cast(SpectralMask, model.inside)
+
+
+def filter_bank(model: MossFormer2) -> FilterBank:
+    """The talkers' inside. Raises InputError for an enhancer."""
+    if not isinstance(model.inside, FilterBank):
+        raise InputError("this model enhances: it has no filter bank")
+    return cast(FilterBank, model.inside)
