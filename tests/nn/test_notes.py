@@ -165,21 +165,20 @@ def test_what_hears_no_notes_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("width", "depth", "separator", "transcriber"),
-    [(128, 12, 9_099_190, 5_125_900), (256, 24, 50_747_574, 38_547_468)],
+    ("preset", "separator", "transcriber"),
+    [
+        ("mel-roformer-paper-small", 9_099_190, 5_125_900),
+        ("mel-roformer-paper-large", 50_747_574, 38_547_468),
+    ],
 )
-def test_the_two_published_sizes(width: int, depth: int, separator: int, transcriber: int) -> None:
+def test_the_two_published_sizes(preset: str, separator: int, transcriber: int) -> None:
     """24 kHz mono, frames of 20 ms: 9.1 M and 50.7 M with masks, which give way to notes."""
-    from sonograph.systems.separate import mel_roformer
-
-    config = mel_roformer.Config(
-        rate_hz=24_000, channels=1, fft_samples=1024, hop_samples=480, num_bands=32, width=width,
-        depth=depth, num_heads=8, head_width=width // 8, gates=False, mask_depth=1,
-    )  # fmt: skip
+    model = sonograph.build(preset, device="meta")
+    assert sum(p.numel() for p in model.parameters()) == separator
     with torch.device("meta"):
-        model = mel_roformer.build(config)
-        assert sum(p.numel() for p in model.parameters()) == separator
         made = Transcriber(model)
     assert sum(p.numel() for p in made.parameters()) == transcriber
+    width = model.config.width
     head = 32 * (width * 16 + 16) + (32 * 16 + 1) * 2 * 61
     assert sum(p.numel() for p in made.head.parameters()) == head
+    assert made.rate_hz / made.hop_samples == 50
