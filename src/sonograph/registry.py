@@ -76,6 +76,7 @@ class About:
     verbs: tuple[str, ...]  # that do its job on any file
     golden: tuple[str, ...]  # systems named by the golden cases that belong to it
     checks: tuple[str, ...]  # test files that compare it with independent implementations
+    picture: str = ""  # words under docs/systems/NAME.png, where there is one
 
 
 @dataclass(frozen=True)

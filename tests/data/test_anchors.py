@@ -17,6 +17,7 @@ from sonograph.data.anchors import (
 from sonograph.data.mix import power
 from sonograph.data.mixtures import Pool
 from sonograph.errors import InputError
+from sonograph.outputs import Audio
 
 RATE = 1000
 
@@ -76,7 +77,7 @@ def test_long_clips_are_heard_in_pieces():
 
 
 def pool() -> Pool:
-    return Pool.of([pulse(1000), pulse(3000), -pulse(500)], RATE)
+    return Pool.of([Audio(one, RATE) for one in (pulse(1000), pulse(3000), -pulse(500))], RATE)
 
 
 def test_anchors_of_every_label():
@@ -92,7 +93,7 @@ def test_anchors_of_every_label():
 
 def test_another_rate_is_refused():
     with pytest.raises(InputError, match="hears 1000 Hz"):
-        anchors(Pool.of([pulse(0)], 500), [["loud"]], 1000, Loud())
+        anchors(Pool.of([Audio(pulse(0), 500)], 500), [["loud"]], 1000, Loud())
     with pytest.raises(InputError, match="rows of labels"):
         anchors(pool(), [["loud"]], 1000, Loud())
 

@@ -25,7 +25,7 @@ NOTE = st.builds(
 FREQUENCIES = st.sampled_from([0.0, 110.0, 113.0, 116.0, 220.0, 226.0, 440.0, -110.0, -220.0])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(NOTE, min_size=1, max_size=14), st.lists(NOTE, min_size=1, max_size=14))
 def test_notes_equal_mir_eval(made: list[Note], wanted: list[Note]) -> None:
     transcription = pytest.importorskip("mir_eval.transcription")
@@ -55,7 +55,7 @@ def test_notes_equal_mir_eval(made: list[Note], wanted: list[Note]) -> None:
         assert (score.precision, score.recall, score.f1) == pytest.approx(theirs[:3])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(st.tuples(FREQUENCIES, FREQUENCIES), min_size=1, max_size=30))
 def test_melodies_equal_mir_eval(frames: list[tuple[float, float]]) -> None:
     melody = pytest.importorskip("mir_eval.melody")
@@ -75,7 +75,7 @@ def test_melodies_equal_mir_eval(frames: list[tuple[float, float]]) -> None:
         assert getattr(ours, name) == pytest.approx(theirs[known]), name
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.lists(FREQUENCIES, min_size=2, max_size=20),
     st.integers(3, 25),

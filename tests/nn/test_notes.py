@@ -138,9 +138,9 @@ def test_it_learns_a_clip() -> None:
     torch.manual_seed(0)
     model = Transcriber(sonograph.build("mel-roformer-test"))
     learner = NoteLoss(model)
-    time = torch.arange(8000) / 16_000
-    tone = torch.where(time < 0.25, torch.sin(2764.6 * time), torch.sin(2073.5 * time))
-    notes = [Note(0.0, 0.25, 69), Note(0.25, 0.5, 64)]
+    time = torch.arange(4800) / 16_000
+    tone = torch.where(time < 0.15, torch.sin(2764.6 * time), torch.sin(2073.5 * time))
+    notes = [Note(0.0, 0.15, 69), Note(0.15, 0.3, 64)]
     batch = {"mixture": 0.3 * tone[None, None], "notes": [notes]}
     optimizer = torch.optim.Adam(learner.parameters(), 5e-3)
     for _ in range(25):
@@ -162,3 +162,23 @@ def test_what_hears_no_notes_is_told() -> None:
         NoteConfig(lowest_key=90, highest_key=80)
     with pytest.raises(InputError, match="odd"):
         NoteConfig(onset_frames=2)
+
+
+@pytest.mark.parametrize(
+    ("preset", "separator", "transcriber"),
+    [
+        ("mel-roformer-paper-small", 9_099_190, 5_125_900),
+        ("mel-roformer-paper-large", 50_747_574, 38_547_468),
+    ],
+)
+def test_the_two_published_sizes(preset: str, separator: int, transcriber: int) -> None:
+    """24 kHz mono, frames of 20 ms: 9.1 M and 50.7 M with masks, which give way to notes."""
+    model = sonograph.build(preset, device="meta")
+    assert sum(p.numel() for p in model.parameters()) == separator
+    with torch.device("meta"):
+        made = Transcriber(model)
+    assert sum(p.numel() for p in made.parameters()) == transcriber
+    width = model.config.width
+    head = 32 * (width * 16 + 16) + (32 * 16 + 1) * 2 * 61
+    assert sum(p.numel() for p in made.head.parameters()) == head
+    assert made.rate_hz / made.hop_samples == 50

@@ -55,7 +55,9 @@ def test_figures_of_one_who_knows_and_one_who_does_not(playing) -> None:
     assert best["loss"] < 0.01 < untaught["loss"]
 
 
-def test_arms_are_taught(playing, tmp_path: Path) -> None:
+def test_arms_are_taught(playing, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("sonograph.train.trainer.draw", lambda folder: None)  # of curves
+
     def quiet(title: str):
         return lambda *_: None
 
@@ -94,6 +96,7 @@ def test_the_rule_decides(first: tuple[float, ...], verdict: str) -> None:
 
 def test_the_bundled_one_is_written_with_its_card(playing, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(transcription, "bands", lambda rate, folder=None: playing)
+    monkeypatch.setattr("sonograph.train.trainer.draw", lambda folder: None)
     monkeypatch.setattr(transcription, "BUNDLED_BATCH", 1)
     monkeypatch.setattr(transcription, "BUNDLED_SECONDS", 0.3)
     monkeypatch.setattr(transcription, "MEASURED_BATCHES", 1)

@@ -126,13 +126,13 @@ def test_detect_answers_for_each_segment_of_blocks(model):
         model.detect(torch.zeros(0))
 
 
-def test_heard_is_ranked_and_takes_any_rate(model):
+def test_blocks_of_files_and_numpy_are_heard_too(model):
     sound = noise(24000)[0].numpy()
-    found = model.heard([sound], 8000, least=0.0)
-    assert set(found) == set(model.classes)
-    assert list(found.values()) == sorted(found.values(), reverse=True)
-    assert model.heard([sound], 8000, least=1.1) == {}
-    assert model.heard([np.zeros((1, 8000), np.float32)], 8000) == {}
+    whole = model.detect(sound)
+    blocks = model.detect(iter([sound[:, :9000], sound[:, 9000:]]))
+    assert all(torch.equal(blocks[name], whole[name]) for name in whole)
+    with pytest.raises(InputError, match="mix it down"):
+        model.detect(np.zeros((2, 8000), np.float32))
 
 
 # --- the hierarchical strategy ---

@@ -38,6 +38,7 @@ def system_page(system: registry.System, kept: list[Record]) -> str:
         f"`sonograph models '{system.name}*'` lists its sizes. Verbs: "
         + ", ".join(f"`{verb}`" for verb in about.verbs)
         + "; each explains itself with `--help`.",
+        *([f"![{about.picture}]({system.name}.png)", about.picture] if about.picture else []),
         "## Sizes",
         _sizes(system),
         "## Speed here",

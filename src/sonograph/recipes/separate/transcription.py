@@ -130,7 +130,7 @@ BUNDLED = mel_roformer.Config(
 BUNDLED_BATCH, BUNDLED_SECONDS = 8, 3.0
 BUNDLED_SNR_DB = (-3.0, 40.0)  # from a band that is louder to a melody almost alone
 BUNDLED_PLAN = TrainConfig(
-    steps=1600, lr=2e-3, clip_norm=1.0, warmup_steps=30, lr_floor=0.02, eval_every=200,
+    steps=1200, lr=2e-3, clip_norm=1.0, warmup_steps=30, lr_floor=0.02, eval_every=200,
     save_every=50, log_every=25,
 )  # fmt: skip
 MEASURED_BATCHES, MEASURED_BATCH = 8, 16

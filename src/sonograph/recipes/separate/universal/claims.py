@@ -24,6 +24,7 @@ from sonograph.data.mixtures import PEAK, Batch, Pool
 from sonograph.data.sampler import random_of
 from sonograph.metrics.intervals import mean_interval, paired_interval
 from sonograph.metrics.separation import ideal_ratio_mask, si_sdr, snr
+from sonograph.outputs import Audio
 from sonograph.progress import Progress, silent
 from sonograph.recipes.arms import finished, verdict_of
 from sonograph.recipes.separate.universal.training import LEVEL_DB, SHORT, with_tagger
@@ -40,7 +41,7 @@ class Scale(Config):
 
     seeds: int = 3
     rate_hz: int = 8000
-    segment_s: float = 1.0
+    segment_s: float = 0.5
     weak_clips: int = 192  # of two events each, somewhere in `weak_s`
     weak_s: float = 4.0
     background_db: float = -15.0  # of the ambience that a weak clip is filled with, to its events
@@ -50,9 +51,9 @@ class Scale(Config):
     fft_samples: int = 256
     hop_samples: int = 128
     channels: tuple[int, ...] = (8, 16, 24, 32)
-    steps: int = 150
+    steps: int = 300
     batch: int = 8
-    lr: float = 2e-3
+    lr: float = 5e-3
     test_pairs: int = 2  # mixtures of each ordered pair of classes
 
 
@@ -62,7 +63,7 @@ SCALES = {
         rate_hz=16000, segment_s=2.0, weak_clips=2000, weak_s=10.0, tagger_bins=64,
         tagger_channels=(32, 64, 128),
         tagger_steps=2000, fft_samples=1024, hop_samples=320, channels=(16, 32, 64, 128, 192),
-        steps=8000, batch=32, lr=1e-3, test_pairs=6,
+        steps=8000, batch=32, lr=2e-3, test_pairs=6,
     ),
 }  # fmt: skip
 SETS = ("asterisk-en", "ufoai", "minetest", "sonic-pi", "timgm6mb")
@@ -158,7 +159,9 @@ def weak_clips(events: Clips, background: Clips, plan: Scale, seed: int) -> Weak
         sounds.append(clip * np.float32(min(1.0, PEAK / float(np.abs(clip).max()))))
         labels.append((pair[0], pair[1]))
         places.append(where)
-    return Weak(Pool.of(sounds, plan.rate_hz), labels, places)
+    return Weak(
+        Pool.of([Audio(sound, plan.rate_hz) for sound in sounds], plan.rate_hz), labels, places
+    )
 
 
 def rows_of(clips: Clips) -> dict[str, list[int]]:

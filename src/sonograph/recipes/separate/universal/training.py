@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -96,11 +97,18 @@ def small(seed: int = 0) -> Universal:
 def fit(
     folder: Path, clips: Clips, steps: int | None, progress: Progress = silent
 ) -> dict[str, Any]:
-    """A short training on any clips; started again it goes on."""
-    recipe = recipe_of("universal-test")
+    """A short training on some of any clips; started again it goes on."""
+    recipe, clips = recipe_of("universal-test"), some_of(clips)
     if steps is not None:
         recipe = recipe.override({"train.steps": steps})
     return train(small(), clips, folder, recipe, progress).told()
+
+
+def some_of(clips: Clips, most: int = 160, longest_s: float = 30.0) -> Clips:
+    """So many clips, those whose id hashes lowest: a short training needs no hours of anchors."""
+    short = [clip for clip in clips if clip.duration_s <= longest_s]
+    lowest = sorted(short, key=lambda clip: hashlib.sha256(clip.id.encode()).digest())
+    return Clips(lowest[:most])
 
 
 def pretrain(

@@ -154,8 +154,8 @@ def config_from_published(
     """The configuration of a published file: from its shapes, and the rest from its YAML.
 
     No shape tells the hop, whether 0 Hz is silenced, or the names of the stems. Without a YAML the
-    hop is 441 (the files most in use), nothing is silenced, and the stem of a file with one is
-    taken for the vocals. `settings`: what `read_settings` gave.
+    hop is 10 ms (441 samples: the files most in use), nothing is silenced, and the stem of a file
+    with one is taken for the vocals. `settings`: what `read_settings` gave.
     """
     bare, settings = _cleaned(state), settings or {}
     told = settings.get("model", settings)
@@ -166,8 +166,9 @@ def config_from_published(
     places = _mask_places(bare, 0)
     windows = tuple(told.get("multi_stft_resolutions_window_sizes", Config.loss_windows))
     hidden = bare["mask_estimators.0.to_freqs.0.0.0.weight"].shape[0]
+    bands = _bands(_sizes(bare), told)
     config = Config(
-        **_bands(_sizes(bare), told),
+        **bands,
         **_names(stems, settings),
         width=width,
         depth=_count(bare, r"layers\.(\d+)\."),
@@ -179,7 +180,7 @@ def config_from_published(
         norm="last" if "final_norm.gamma" in bare else "each",
         mask_depth=len(places) - 1,
         mask_times=hidden // width if len(places) > 1 else 4,
-        hop_samples=int(told.get("stft_hop_length", 441)),
+        hop_samples=int(told.get("stft_hop_length", bands["rate_hz"] // 100)),
         zero_dc=bool(told.get("zero_dc", False)),
         skips=bool(told.get("skip_connection", False)),
         attention_dropout=float(told.get("attn_dropout", 0.0)),

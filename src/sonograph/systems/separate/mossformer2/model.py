@@ -257,3 +257,10 @@ def spectral_part(model: MossFormer2) -> SpectralMask:
     if not isinstance(model.inside, SpectralMask):
         raise InputError("this model separates talkers: it has no spectral mask")
     return cast(SpectralMask, model.inside)
+
+
+def filter_bank(model: MossFormer2) -> FilterBank:
+    """The talkers' inside. Raises InputError for an enhancer."""
+    if not isinstance(model.inside, FilterBank):
+        raise InputError("this model enhances: it has no filter bank")
+    return cast(FilterBank, model.inside)

@@ -6,13 +6,11 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from sonograph import config as configuration
-from sonograph.audio.resample import resample_stream
 from sonograph.audio.stft import Stft
 from sonograph.data import ontology
 from sonograph.errors import InputError, did_you_mean
@@ -261,20 +259,6 @@ class Universal(Separator):
         if not told:
             raise InputError("there is no sound to look into: it has no samples")
         return dict(zip(self.query.labels, torch.stack(told).unbind(1)))
-
-    def heard(
-        self, blocks: Iterable[np.ndarray], rate_hz: int, least: float = LEAST
-    ) -> dict[str, float]:
-        """The classes that are heard somewhere in a mono sound, the surest first.
-
-        blocks: (1, n) at any rate, one after the other.
-        """
-        if not self.classes:
-            raise InputError("this model has no class names: give it an example")
-        told = self.detect(resample_stream(blocks, rate_hz, self.rate_hz))
-        best = {name: float(values.max()) for name, values in told.items()}
-        ranked = sorted(best.items(), key=lambda one: -one[1])
-        return {name: value for name, value in ranked if value >= least}
 
     # --- the hierarchical strategy ---
 
