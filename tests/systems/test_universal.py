@@ -43,6 +43,16 @@ def test_a_class_asks_for_itself_and_a_node_for_what_is_under_it(model):
     assert everything.tolist() == [0, 0, 1]
 
 
+def test_a_class_can_ask_with_the_tags_that_are_typical_of_it():
+    model = registry.build("universal-test").eval()
+    sounds = noise(16000, 3)[:, 0]
+    model.learn_typical("music", sounds)
+    told = model.query.tags(sounds).mean(0)
+    torch.testing.assert_close(model.condition_of_class("music"), told)
+    assert model.condition_of_class("speech").tolist() == [1, 0, 0]
+    assert "typical" in model.state_dict()  # it is kept with the weights
+
+
 def test_what_matches_nothing_says_what_is_known(model):
     with pytest.raises(InputError, match=r"no sound 'speach' is known.*'speech'.*noise"):
         model.condition_of_class("speach")

@@ -27,7 +27,12 @@ from sonograph.metrics.separation import ideal_ratio_mask, si_sdr, snr
 from sonograph.outputs import Audio
 from sonograph.progress import Progress, silent
 from sonograph.recipes.arms import finished, verdict_of
-from sonograph.recipes.separate.universal.training import LEVEL_DB, SHORT, with_tagger
+from sonograph.recipes.separate.universal.training import (
+    LEVEL_DB,
+    SHORT,
+    with_tagger,
+    with_typical,
+)
 from sonograph.records import Figure, Record
 from sonograph.systems.separate import universal
 from sonograph.systems.separate.universal import Pretraining, Universal
@@ -103,7 +108,8 @@ RULE = (
     "Every arm makes the same number of updates ({steps} of {batch} mixtures) with one U-Net on "
     "the same weakly labelled clips (two events somewhere in {weak_s:g} s of ambience); a tagger "
     "trained on their labels alone finds the anchors and is the query net. On mixtures of two "
-    "held-out recordings of different classes, asked for by the name of the class, the SI-SDR "
+    "held-out recordings of different classes, asked for by the name of the class (the mean tags "
+    "of what the arm learned it from), the SI-SDR "
     "improvement is averaged within each class. The 95 % Student's t interval over {pairs} pairs "
     "(class, seed; another third of the recordings held out for each of {seeds} seeds) of {what} "
     "lies above 0: shown; below: not shown; else inconclusive."
@@ -403,6 +409,7 @@ def measured(
                 eval_every=0, save_every=50, log_every=10,
             )  # fmt: skip
             mixtures = mixtures_of_arm(arm, weak, learned, tagger, plan, seed)
+            with_typical(model.eval(), mixtures)
             title = f"seed {seed}, {arm}"
             objective: Any = Pretraining(model)
             Trainer(

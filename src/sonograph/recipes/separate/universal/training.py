@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from tyro.conf import Positional
@@ -17,6 +18,7 @@ from sonograph.config import Config
 from sonograph.data.anchors import AnchorMixtures, anchors
 from sonograph.data.clips import Clip, Clips
 from sonograph.data.mixtures import Batch, Pool
+from sonograph.data.sampler import random_of
 from sonograph.errors import InputError
 from sonograph.losses.separation import si_snr
 from sonograph.progress import Progress, silent
@@ -166,12 +168,24 @@ def mixtures_of(
     return AnchorMixtures(pool, found, recipe.batch, samples, seed, LEVEL_DB)
 
 
+def with_typical(model: Universal, mixtures: AnchorMixtures, most: int = 24) -> Universal:
+    """The model, which from now on asks for a class with the mean tags of so many anchors of it."""
+    for name, some in mixtures.of_class.items():
+        if name in model.classes:
+            random = random_of(mixtures.seed, "clip", model.classes.index(name))
+            rows = [some[int(n)] for n in random.permutation(len(some))[:most]]
+            waves = np.stack([mixtures.segment(anchor, random)[0] for anchor in rows])
+            model.learn_typical(name, torch.from_numpy(waves))
+    return model
+
+
 def train(
     model: Universal, clips: Clips, folder: Path, recipe: Recipe, progress: Progress = silent
 ) -> Trained:
     """Train in place on clips with labels, into a folder that then loads as a model."""
     learned, valid = parted(clips.filter(lambda clip: clip.duration_s >= 0.1))
     mixtures = mixtures_of(learned, model, recipe, recipe.train.seed)
+    with_typical(model.eval(), mixtures)
     other = mixtures_of(valid, model, recipe, 1, tuple(mixtures.of_class))
     kept = [other.batch(k) for k in range(recipe.held_out_batches)]
     objective = Pretraining(model).eval()

@@ -14,9 +14,10 @@ MUSDB18 8.12, Slakh2100 7.28; VoiceBank-DEMAND SSNR 9.00 dB.
 Shapes: mixture (b, channels, n), condition (b, c) -> magnitudes (b, channels, t, f + 1) -> masks
 (b, 3 channels, t, f) -> (b, channels, n); of several conditions (b, stems, channels, n).
 
-Ours, where the paper is silent: a class asks with 1 for itself, a node of the ontology that is no
-class of the tagger's with the mean of the classes under it; pieces of an example are silent beside
-its loudest sample; of a silent window nothing is told, and what comes out of it is silent.
+Ours, where the paper is silent: a class asks with the mean tags of its anchors (in published files
+with 1 for itself), a node of the ontology that is no class with the mean of the classes under it;
+pieces of an example are silent beside its loudest sample; of a silent window nothing is told, and
+what comes out of it is silent.
 """
 
 from __future__ import annotations
@@ -108,8 +109,9 @@ ABOUT = About(
         "The maps of the condition are one matrix, so that all are made in one multiplication.",
         "The published recipe warms up in a line over 30,000 updates; the official one in three "
         "jumps (a thousandth, a hundredth and a tenth of the rate, 10,000 updates each).",
-        "A class asks with 1 for itself and 0 for all others; the official code asks with the tags "
-        "of the segment, as the hierarchical mode here does.",
+        "A class is asked for with the mean tags of the anchors it was learned from, in published "
+        "files with 1 for itself and 0 for all others; the official code asks with the tags of the "
+        "segment, as the hierarchical mode here does.",
         "Small presets (`universal-test`, `-mini`) are ours; their running statistics move faster "
         "(`momentum`), since their trainings are short.",
     ),

@@ -145,6 +145,7 @@ class Universal(Separator):
 
     ordered = True
     rest = "rest"
+    typical: Float[Tensor, "labels labels"]
 
     def __init__(self, config: Config):
         super().__init__()
@@ -155,6 +156,8 @@ class Universal(Separator):
             self.query = QueryNet(config.tagger, kind, config.condition)
         self.condition_width = config.condition if self.query is None else self.query.width
         self.net = MaskNet(config, self.condition_width)
+        if self.classes:  # the tags that are typical of a class: of itself alone, unless learned
+            self.register_buffer("typical", torch.eye(len(self.classes)))
         self.rate_hz, self.channels = config.rate_hz, config.audio_channels
         self.window_samples = round(config.window_s * config.rate_hz)
         self.stems = config.asks
@@ -203,12 +206,18 @@ class Universal(Separator):
     def condition_of_class(self, name: str) -> Float[Tensor, "c"]:
         """The condition that asks for a class, or for a node of the ontology.
 
-        A class asks for itself; any other node for the mean of the classes under it. Raises
-        InputError where nothing fits, with what is known.
+        A class asks with the tags that are typical of it; any other node of the ontology with the
+        mean of the classes under it. Raises InputError where nothing fits, with what is known.
         """
-        told = self._mask(self._places(name))
+        places = self._places(name)
         assert self.query is not None
-        return self.query.adapted((told / told.sum())[None])[0]
+        return self.query.adapted(self.typical[places].mean(0, keepdim=True))[0]
+
+    @torch.no_grad()
+    def learn_typical(self, name: str, waveforms: Float[Tensor, "b n"]) -> None:
+        """Ask for a class from now on with the mean tags of these sounds of it."""
+        assert self.query is not None
+        self.typical[self.classes.index(name)] = self.query.tags(waveforms).mean(0)
 
     def _mask(self, places: Iterable[int]) -> Float[Tensor, "labels"]:
         mask = torch.zeros(len(self.classes), device=self.net.norm.weight.device)

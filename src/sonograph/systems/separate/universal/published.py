@@ -126,5 +126,8 @@ def config_from_published(state: Mapping[str, Tensor]) -> Config:
 def load_published(state: Mapping[str, Tensor]) -> Universal:
     """An official file as a model."""
     model = Universal(config_from_published(state))
-    load_state(model, from_published(state), "the checkpoint")
+    ours = from_published(state)
+    if model.classes:  # which official files do not have
+        ours["typical"] = model.typical
+    load_state(model, ours, "the checkpoint")
     return model
