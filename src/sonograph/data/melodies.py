@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float32
 
 from sonograph.audio.resample import resample
-from sonograph.data.mixtures import Mixtures, Pool, _at, _level, _with_headroom
+from sonograph.data.mixtures import Mixtures, Pool, at_level, drawn_level, within_scale
 from sonograph.data.sampler import random_of
 from sonograph.data.soundfont import Sample, SoundFont, instruments, read_soundfont
 from sonograph.errors import InputError
@@ -127,10 +127,10 @@ class Melodies(Mixtures):
                 number %= self.distinct
             random = random_of(self.seed, "mixture", number)
             melody, notes = self.played(random)
-            level, snr = _level(random, -28.0, -14.0), random.uniform(*self.snr_db)
+            level, snr = drawn_level(random, -28.0, -14.0), random.uniform(*self.snr_db)
             other = self.accompaniment.crop(random, self.samples)
-            parts = [_at(melody, level), _at(other, level / 10 ** (snr / 20))]
-            rows.append(_with_headroom(np.stack(parts).astype(np.float32)))
+            parts = [at_level(melody, level), at_level(other, level / 10 ** (snr / 20))]
+            rows.append(within_scale(np.stack(parts).astype(np.float32)))
             scores.append(notes)
         sources = torch.from_numpy(np.stack(rows))
         return {"mixture": sources.sum(1), "sources": sources, "notes": scores}

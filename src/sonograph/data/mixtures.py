@@ -156,7 +156,7 @@ class Mixtures:
     def batch(self, k: int) -> Batch:
         """Batch k, made here and now."""
         random = random_of(self.seed, "mixture", k)
-        rows = [_with_headroom(self.sources(random)) for _ in range(self.batch_size)]
+        rows = [within_scale(self.sources(random)) for _ in range(self.batch_size)]
         sources = torch.from_numpy(np.stack(rows))
         return {"mixture": sources.sum(1), "sources": sources}
 
@@ -165,19 +165,20 @@ class Mixtures:
         raise NotImplementedError
 
 
-def _with_headroom(
+def within_scale(
     sources: Float32[np.ndarray, "s c n"],
 ) -> Float32[np.ndarray, "s c n"]:
+    """The parts of a mixture, softer by one factor if it would be louder than PEAK."""
     peak = float(np.abs(sources.sum(0)).max())
     return sources * np.float32(PEAK / peak) if peak > PEAK else sources
 
 
-def _level(random: Random, low_db: float, high_db: float) -> float:
+def drawn_level(random: Random, low_db: float, high_db: float) -> float:
     """A root mean square between two levels below full scale."""
     return float(10 ** (random.uniform(low_db, high_db) / 20))
 
 
-def _at(part: Part, level: float) -> Part:
+def at_level(part: Part, level: float) -> Part:
     """A sound at a root mean square; silence stays."""
     power = mix.power(part)
     return part * np.float32(level / power**0.5) if power > 0 else part
@@ -213,9 +214,9 @@ class SpeechInNoise(Mixtures):
             speech = self.rooms.heard(speech, random)
         kind = self.noises[int(random.choice(len(self.noises), p=self.shares))][0]
         noise = kind.crop(random, self.samples)
-        level, snr = _level(random, *self.level_db), random.uniform(*self.snr_db)
+        level, snr = drawn_level(random, *self.level_db), random.uniform(*self.snr_db)
         noise_level = level / 10 ** (snr / 20)
-        return np.stack([_at(speech, level), _at(noise, noise_level)]).astype(np.float32)
+        return np.stack([at_level(speech, level), at_level(noise, noise_level)]).astype(np.float32)
 
 
 class Talkers(Mixtures):
@@ -256,13 +257,15 @@ class Talkers(Mixtures):
             if room is not None and self.rooms is not None:
                 part = self.rooms.heard(part, random, room)
             parts.append(
-                _at(part, _level(random, -25 - self.level_db / 2, -25 + self.level_db / 2))
+                at_level(
+                    part, drawn_level(random, -25 - self.level_db / 2, -25 + self.level_db / 2)
+                )
             )
         if self.noise is not None:
             pool, snr_db = self.noise
             loud = sum(mix.power(part) for part in parts) ** 0.5
             level = loud / 10 ** (random.uniform(*snr_db) / 20)
-            parts.append(_at(pool.crop(random, self.samples), level))
+            parts.append(at_level(pool.crop(random, self.samples), level))
         return np.stack(parts).astype(np.float32)
 
 
