@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sonograph import records
+from sonograph import records, registry
 from sonograph.atlas import pages
 from sonograph.errors import InputError
 from tests.conftest import ROOT
@@ -30,3 +30,9 @@ def test_no_page_without_its_system() -> None:
 def test_a_readme_without_marks_is_refused() -> None:
     with pytest.raises(InputError, match="lacks the marks"):
         pages.with_table("# Sonograph\n", "table")
+
+
+def test_pictures_that_pages_show_are_there():
+    for system in registry.systems():
+        if system.built and registry.module(system.name).ABOUT.picture:
+            assert (ROOT / "docs" / "systems" / f"{system.name}.png").is_file(), system.name

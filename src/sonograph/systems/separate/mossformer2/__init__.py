@@ -185,4 +185,6 @@ ABOUT = About(
     verbs=("separate", "enhance", "train"),
     golden=("mossformer2",),
     checks=("tests/parity/test_mossformer2_torch.py",),
+    picture="Recordings that nobody learned from: speech in noise through the bundled enhancer, "
+    "and two talkers through the bundled separator",
 )
