@@ -90,7 +90,8 @@ def test_masks_are_averaged_where_bands_overlap(layers):
     for k, (start, end) in enumerate(BANDS):
         x = tokens[:, :, k]
         for layer in head.hidden:
-            x = torch.tanh(x @ layer.weights[0][k] + layer.biases[0][k])
+            r, place = run_of[k]
+            x = torch.tanh(x @ layer.weights[r][place] + layer.biases[r][place])
         r, place = run_of[k]
         x = x @ head.out.weights[r][place] + head.out.biases[r][place]
         value, gate = x.chunk(2, dim=-1)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 import yaml
@@ -19,8 +21,8 @@ def tiny(**changes) -> Config:
 def published(config: Config, wrap=lambda state: state, newer: bool = False) -> dict:
     """Our weights under published names, as a file of the community holds them."""
     torch.manual_seed(0)
-    model = mel_roformer.build(config)
-    state = {}
+    model: Any = mel_roformer.build(config)
+    state: dict[str, torch.Tensor] = {}
     for n, layer in enumerate(model.layers):
         for axis, part in enumerate(layer):
             place = f"layers.{n}.{axis + newer}"
@@ -175,12 +177,12 @@ def test_names_of_weights_do_not_change():
 
 def test_skips_hear_the_sum_of_all_earlier_layers():
     torch.manual_seed(0)
-    model = mel_roformer.build(tiny(depth=3, skips=True)).eval()
+    model: Any = mel_roformer.build(tiny(depth=3, skips=True)).eval()
     spectrum = model.spectrum(torch.randn(1, 1, 2000))
     with torch.inference_mode():
         found = model.encode(spectrum)
         x = model.split(torch.view_as_real(spectrum).permute(2, 0, 3, 1, 4).flatten(-2))
-        outs = []
+        outs: list[torch.Tensor] = []
         for time, frequency in model.layers:
             x = x + sum(outs) if outs else x
             x = frequency(time(x.flatten(1, 2)).view_as(x).flatten(0, 1)).view_as(x)

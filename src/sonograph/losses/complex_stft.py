@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -42,8 +43,8 @@ class ComplexStft(nn.Module):
         difference = (made - wanted).flatten(0, -2)
         total = difference.new_zeros(())
         for window, hop in zip(self.windows, self.hops):
-            values = window.values  # type: ignore[union-attr]
-            size = len(values)  # type: ignore[arg-type]
+            values = cast(Table, window).values
+            size = len(values)
             fft = max(size, self.fft_samples)
             spectrum = torch.stft(difference, fft, hop, size, values, return_complex=True)
             total = total + spectrum.abs().mean()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from itertools import groupby, pairwise
+from typing import cast
 
 import numpy as np
 import torch
@@ -64,7 +65,7 @@ def hand_made_bands(count: int, fft_samples: int, rate_hz: int) -> Bands:
     >>> [end - start for start, end in hand_made_bands(62, 2048, 44_100)] == list(HAND_MADE)
     True
     >>> hand_made_bands(4, 16, 16_000)
-    ((0, 1), (1, 2), (2, 4), (4, 9))
+    ((0, 1), (1, 2), (2, 3), (3, 9))
     """
     bins = fft_samples // 2 + 1
     if count > bins:
@@ -101,13 +102,19 @@ def side_by_side(widths: Sequence[int]) -> Bands:
 class BandLinear(nn.Module):
     """A linear map of its own for each band.
 
-    Neighbouring bands of equal size share one batched product: `runs` are their (first, end).
-    weights[r]: (bands, size in, size out) of a run; biases[r]: (bands, size out).
+    Neighbouring bands of equal size share one batched product: `runs` are their (first, end),
+    the longest there are unless given. weights[r]: (bands, size in, size out) of a run; biases[r]:
+    (bands, size out).
     """
 
-    def __init__(self, sizes_in: Sequence[int], sizes_out: Sequence[int]):
+    def __init__(
+        self,
+        sizes_in: Sequence[int],
+        sizes_out: Sequence[int],
+        runs: Sequence[tuple[int, int]] | None = None,
+    ):
         super().__init__()
-        self.runs = list(_runs(list(zip(sizes_in, sizes_out))))
+        self.runs = list(runs or _runs(list(zip(sizes_in, sizes_out))))
         shapes = [(b - a, sizes_in[a], sizes_out[a]) for a, b in self.runs]
         self.weights = nn.ParameterList(torch.empty(shape) for shape in shapes)
         self.biases = nn.ParameterList(torch.empty(n, made) for n, _, made in shapes)
@@ -167,11 +174,13 @@ class BandMasks(nn.Module):
         self.bands, self.numbers = bands, numbers
         sizes = [width] + [hidden] * layers
         count = len(bands)
-        self.hidden = nn.ModuleList(
-            BandLinear([i] * count, [o] * count) for i, o in pairwise(sizes)
-        )
         made = [2 * numbers * (end - start) for start, end in bands]
         self.out = BandLinear([sizes[-1]] * count, made)
+        # in the same runs, so that a few bands at a time go through all layers: they stay in a
+        # processor's cache
+        self.hidden = nn.ModuleList(
+            BandLinear([i] * count, [o] * count, self.out.runs) for i, o in pairwise(sizes)
+        )
         self.layers = _layers(bands)
         bins = max(end for _, end in bands)
         cover = np.zeros(bins)
@@ -181,16 +190,11 @@ class BandMasks(nn.Module):
 
     def forward(self, tokens: Float[Tensor, "*frames f d"]) -> Float[Tensor, "*frames bins c"]:
         counts = [b - a for a, b in self.out.runs]
-        # a few bands at a time, through all layers, stay in a processor's cache
         parts = tokens.flatten(0, -3).transpose(0, 1).split(counts)  # (bands, frames, width)
-        hidden = [
-            list(zip(layer.weights[0].split(counts), layer.biases[0].split(counts)))
-            for layer in self.hidden
-        ]
         made: list[Tensor] = []
         for r, x in enumerate(parts):
-            for maps in hidden:
-                x = torch.tanh(torch.baddbmm(maps[r][1][:, None], x, maps[r][0]))
+            for layer in self.hidden:
+                x = torch.tanh(cast(BandLinear, layer).run(r, x))
             made += F.glu(self.out.run(r, x)).unflatten(-1, (-1, self.numbers)).unbind()
         bins = self.share.values.shape[0]
         total = None

@@ -100,8 +100,7 @@ def _cleaned(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Published names -> ours; weights of bands of equal size are stacked."""
     bare = _cleaned(state)
-    config_bands = _sizes(bare)
-    runs = list(_runs_of(config_bands))
+    runs = _runs_of(_sizes(bare))
     named = rename(bare, PUBLISHED_NAMES, UNUSED)
     ours = {name: value for name, value in named.items() if " " not in name}
     for r, (a, b) in enumerate(runs):
@@ -114,8 +113,8 @@ def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         places = _mask_places(bare, s)
         for depth, place in enumerate(places):
             last = depth == len(places) - 1
-            for r, (a, b) in enumerate(runs if last else [(0, len(config_bands))]):
-                name = f"heads.{s}.out" if last else f"heads.{s}.hidden.{depth}"
+            name = f"heads.{s}.out" if last else f"heads.{s}.hidden.{depth}"
+            for r, (a, b) in enumerate(runs):
                 weights = [named[f"mask {s} {k} {place} weight"].T for k in range(a, b)]
                 biases = [named[f"mask {s} {k} {place} bias"] for k in range(a, b)]
                 ours[f"{name}.weights.{r}"] = torch.stack(weights)
