@@ -182,7 +182,7 @@ ALL = {
         "another song of each: music of other kinds comes out worse.",
         batch=4,
         seconds=3.0,
-        plan=PLAN.override(steps=1500),
+        plan=PLAN.override(steps=1100),
         mixtures=guitar_mixtures,
         clips=lambda: open_sets(list(SONGS)),
     ),

@@ -29,6 +29,7 @@ from sonograph.recipes.separate.training import (
     recipe_of,
     train_separator,
 )
+from sonograph.recipes.separate.transcription import transcription_records
 from sonograph.records import Figure, Record
 from sonograph.systems.separate import mel_roformer
 from sonograph.train.config import TrainConfig
@@ -184,7 +185,10 @@ def claim(
     data_folder: Path | None = None,
     progress: Callable[[str], Progress] = lambda title: silent,
 ) -> list[tuple[str, Record]]:
-    """Both layouts, trained alike from several starts. Started again it goes on."""
+    """Both layouts, trained alike from several starts; then notes from separator weights.
+
+    Started again it goes on.
+    """
     began, plan = time.perf_counter(), SCALES[scale]
     voices = open_sets(list(VOICES), data_folder).filter(lambda clip: clip.duration_s >= 0.6)
     music = open_sets(list(MUSIC), data_folder)
@@ -208,7 +212,8 @@ def claim(
                 )
             )
     record = record_of(found, updates, plan, data_of(voices + music), seeds)
-    return finished([("claim", record)], scale, folder, began)
+    own = finished([("claim", record)], scale, folder, began)
+    return [*own, *transcription_records(scale, folder / "notes", data_folder, progress)]
 
 
 def learned_and_measured(

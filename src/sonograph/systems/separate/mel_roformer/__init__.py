@@ -146,6 +146,7 @@ ABOUT = About(
     figures=(
         "MUSDB18-HQ vocals SDR 12.08 dB trained on MUSDB alone, 13.29 dB with more data",
         "24 kHz mono: small 11.01 dB (9.1 M), large 12.69 dB (50.7 M)",
+        "notes of MIR-ST500, F1: onset 0.819, with pitch 0.798, with offset 0.625",
         "earlier paper: better than BS-RoFormer on vocals, drums and other, not on bass; "
         "BS-RoFormer with six layers: 9.80 dB, mean of four stems",
         "community, Multisong vocals: KimberleyJensen's weights 10.98 dB, viperx's 9.67 dB",
@@ -176,7 +177,8 @@ ABOUT = About(
         "of its two attentions.",
         "One training code cannot compute its model's own loss for a single stem.",
     ),
-    verbs=("separate", "train"),
+    verbs=("separate", "train", "transcribe-notes"),
     golden=("mel-roformer",),
     checks=("tests/parity/test_bs_roformer.py",),
+    picture="The guitars of a song that nobody learned from, through the bundled separator",
 )
