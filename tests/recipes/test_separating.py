@@ -9,12 +9,12 @@ import torch
 from sonograph import registry, weights
 from sonograph.audio.io import write
 from sonograph.data.clips import Clip, Clips
-from sonograph.data.mixtures import Pool, SpeechInNoise, Stems, Talkers
+from sonograph.data.mixtures import Pool, SpeechInNoise, Stems, Talkers, songs
 from sonograph.errors import InputError
 from sonograph.nn.separator import Separator
 from sonograph.outputs import Audio
 from sonograph.recipes.separate import bundled
-from sonograph.recipes.separate.quality import measure
+from sonograph.recipes.separate.quality import measure, measure_songs
 from sonograph.recipes.separate.training import (
     improvement,
     mixtures_of,
@@ -144,6 +144,16 @@ def test_measures_beside_mixture_and_oracle():
     (batch,) = batches[:1]
     known = measure(Swapped(batch["sources"]), [batch])
     assert known["si_sdr_improvement"]["mean"] > 20
+
+
+def test_whole_songs_beside_mixture_and_oracle(stems):
+    half = Half()
+    half.stems = ("vocals",)
+    found = measure_songs(half, songs(stems))
+    assert len(found["songs"]) == 6
+    assert found["oracle mask"]["usdr"] > found["mixture"]["usdr"] + 5
+    assert found["model"]["usdr"] > found["mixture"]["usdr"] + 1
+    assert found["model"]["csdr"] > found["mixture"]["csdr"] + 1
 
 
 def test_improvement_of_the_best_order():

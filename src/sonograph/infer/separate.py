@@ -240,7 +240,7 @@ def _heard(separator: Separator, piece: Block) -> Block:
     """
     channels = len(piece)
     waveform = torch.from_numpy(np.ascontiguousarray(piece))
-    device = next(iter(separator.parameters())).device
+    device = next((weight.device for weight in separator.parameters()), torch.device("cpu"))
     waveform = waveform.to(device)
     with torch.inference_mode():
         if channels == separator.channels:

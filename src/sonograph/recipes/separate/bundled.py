@@ -38,7 +38,7 @@ from sonograph.nn.separator import Separator
 from sonograph.outputs import Audio
 from sonograph.progress import Line, Progress, silent
 from sonograph.recipes.pretraining import data_of
-from sonograph.recipes.separate.quality import measure
+from sonograph.recipes.separate.quality import measure, measure_songs
 from sonograph.recipes.separate.training import train_separator
 from sonograph.systems.separate.mossformer2.model import MossFormer2, filter_bank
 from sonograph.train.config import TrainConfig
@@ -247,6 +247,9 @@ def bundle(name: str, folder: Path, target: Path, progress: Progress = silent) -
         "licence": LICENCE,
         "quality": measure(model, [mixtures.batch(k) for k in range(MEASURED)], progress),
     }
+    if name == "guitar":
+        kept = [song for song in songs(about.clips()) if song.name in HELD_OUT_SONGS]
+        card["quality"]["whole songs"] = measure_songs(model, kept, progress)
     weights.save_folder(target / name, model, card, dtype="float16")
     return card["quality"]
 

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from sonograph.data.mixtures import Batch
+from sonograph.audio.io import read
+from sonograph.data.mixtures import Batch, Song
+from sonograph.infer.separate import separate
 from sonograph.losses.separation import in_order, permutation_invariant
 from sonograph.metrics.intervals import mean_interval
-from sonograph.metrics.separation import ideal_ratio_mask, si_sdr, snr
+from sonograph.metrics.separation import csdr, ideal_ratio_mask, si_sdr, snr, usdr
 from sonograph.nn.separator import Separator
 from sonograph.outputs import Audio
 from sonograph.progress import Progress, silent
@@ -62,6 +64,41 @@ def measure(
             "worse": sum(gain < 0 for gain in gains),
         },
         **found,
+    }  # fmt: skip
+
+
+def measure_songs(
+    separator: Separator, some: Sequence[Song], progress: Progress = silent
+) -> dict[str, Any]:
+    """uSDR and cSDR in dB of the first stem over whole songs, beside the mixture and the oracle.
+
+    Parts and their sum are at half level, so that the sum does not clip. uSDR is the mean over
+    songs, cSDR the median over songs of the median over windows of a second.
+    """
+    kinds = ("mixture", "model", "oracle mask")
+    rows: dict[str, list[tuple[float, float]]] = {kind: [] for kind in kinds}
+    frame = 1 << int(separator.rate_hz * ORACLE_S).bit_length()
+    stem = separator.stems[0]
+    for number, song in enumerate(some):
+        order = [stem, *sorted(set(song.stems) - {stem})]
+        parts = np.stack(
+            [read(song.stems[name].path, separator.rate_hz).samples / 2 for name in order]
+        )
+        mixture = parts.sum(0)
+        made = separate(Audio(mixture, separator.rate_hz), separator)[stem].samples
+        oracle = ideal_ratio_mask(parts, frame)[0]
+        for kind, sound in zip(kinds, (mixture, made, oracle), strict=True):
+            windowed = csdr(sound[None], parts[:1], separator.rate_hz)
+            rows[kind].append((float(usdr(sound, parts[0])), float(windowed[0])))
+        progress(number + 1, len(some), "whole songs")
+    return {
+        "songs": [song.name for song in some],
+        "stem": stem,
+        **{
+            kind: {"usdr": float(np.mean([u for u, _ in of])),
+                   "csdr": float(np.median([c for _, c in of]))}
+            for kind, of in rows.items()
+        },
     }  # fmt: skip
 
 
