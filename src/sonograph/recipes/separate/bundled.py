@@ -12,18 +12,15 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from sonograph import registry, weights
 from sonograph.data import mix
 from sonograph.data.clips import Clips
 from sonograph.data.corpora import open_sets
 from sonograph.data.mixtures import (
-    Batch,
     Mixtures,
     Pool,
     SpeechInNoise,
@@ -33,14 +30,11 @@ from sonograph.data.mixtures import (
     songs,
 )
 from sonograph.data.rooms import Rooms
-from sonograph.losses.separation import in_order, permutation_invariant
-from sonograph.nn.separator import Separator
 from sonograph.outputs import Audio
 from sonograph.progress import Line, Progress, silent
 from sonograph.recipes.pretraining import data_of
 from sonograph.recipes.separate.quality import measure, measure_songs
-from sonograph.recipes.separate.training import train_separator
-from sonograph.systems.separate.mossformer2.model import MossFormer2, filter_bank
+from sonograph.recipes.separate.training import CALIBRATED, calibrate, train_separator
 from sonograph.train.config import TrainConfig
 
 VOICES = ("asterisk-en", "asterisk-es", "asterisk-fr", "asterisk-it", "asterisk-ru")
@@ -52,7 +46,6 @@ VALID_MUSIC = ("moh/reno_project-system",)
 TEST_MUSIC = ("moh/manolo_camp-morning_coffee", "frets/War of freedom")
 PARTS = ("train", "valid", "test")
 HELD_OUT_BATCHES = 6  # to choose by
-CALIBRATED = 10  # batches that tell at which level talkers come out
 MEASURED, MEASURED_S = 60, 4.0  # mixtures, seconds, of the figures on the card
 LICENCE = (
     "the licences of the recordings that it learned from, which are listed with it; the strictest "
@@ -206,34 +199,11 @@ def train(name: str, folder: Path, progress: Progress = silent) -> dict[str, Any
     return found.told()
 
 
-@torch.inference_mode()
-def best_gain(separator: Separator, mixtures: Sequence[Batch]) -> float:
-    """What estimates would have to be multiplied with, to lie nearest to their sources."""
-    both, own = 0.0, 0.0
-    for batch in mixtures:
-        made = separator(batch["mixture"])
-        wanted = batch["sources"][:, : made.shape[1]]
-        made = in_order(made, permutation_invariant(made.flatten(2), wanted.flatten(2))[1])
-        both += float((made * wanted).sum())
-        own += float(made.square().sum())
-    return both / own
-
-
-def calibrate(model: MossFormer2, mixtures: Sequence[Batch]) -> None:
-    """Give talkers the level that they have in the mixture, which SI-SNR does not ask for.
-
-    One gain for all, in the last linear map.
-    """
-    gain = best_gain(model, mixtures)
-    with torch.no_grad():
-        filter_bank(model).decoder.weight.mul_(gain)
-
-
 def bundle(name: str, folder: Path, target: Path, progress: Progress = silent) -> dict[str, Any]:
     """Write `target/name` in half precision with a card that says what it is worth."""
     about = ALL[name]
     model: Any = weights.load(folder)
-    if not model.ordered:
+    if model.level_is_open:
         known = about.mixtures("train", about.batch, about.seconds, 3)
         calibrate(model, [known.batch(k) for k in range(CALIBRATED)])
     mixtures = about.mixtures("test", 1, MEASURED_S, 2)

@@ -7,6 +7,7 @@ Which mixtures follows from the separator and from what the clips tell: stems of
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ from sonograph.progress import Progress, silent
 from sonograph.recipes.pretraining import data_of, divided
 from sonograph.train.config import TrainConfig
 from sonograph.train.trainer import Numbered, Summary, Trainer
+
+CALIBRATED = 10  # batches that tell at which level stems come out
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,11 +187,35 @@ def train_separator(
         best=("si_sdr_improvement", "max"),
     ).run()
     model.eval()
+    if separator.level_is_open:
+        calibrate(separator, list(itertools.islice(mixtures.start_at(0), CALIBRATED)))
     with torch.no_grad():
         after = measure(model)
     told = {"held_out": after, "recipe": plan.to_dict()}
     weights.save_folder(folder, separator, {**card, **told})
     return Trained(before, after, dataclasses.replace(summary, folder=folder))
+
+
+@torch.inference_mode()
+def best_gain(separator: Separator, mixtures: Sequence[Batch]) -> float:
+    """What estimates would have to be multiplied with, to lie nearest to their sources."""
+    both, own = 0.0, 0.0
+    for batch in mixtures:
+        made = separator(batch["mixture"])
+        wanted = batch["sources"][:, : made.shape[1]]
+        if not separator.ordered:
+            made = in_order(made, permutation_invariant(made.flatten(2), wanted.flatten(2))[1])
+        both += float((made * wanted).sum())
+        own += float(made.square().sum())
+    return both / own if own > 0 else 1.0
+
+
+def calibrate(separator: Separator, mixtures: Sequence[Batch]) -> None:
+    """Give stems the level and the sign that they have in mixtures, by one gain for all.
+
+    SI-SNR asks for neither: a network that it taught may well turn every wave upside down.
+    """
+    separator.rescale(best_gain(separator, mixtures))
 
 
 def objective_of(separator: Separator) -> Any:

@@ -243,6 +243,21 @@ class MossFormer2(Separator):
         loudness = ((power * loud).sum(1, keepdim=True) / loud.sum(1, keepdim=True)).sqrt()
         return torch.where(loudness > 1e-8, LEVEL / loudness.clamp(min=1e-8), 1.0)
 
+    @property
+    def level_is_open(self) -> bool:  # type: ignore[override]
+        """Whether -SI-SNR teaches it, and its last map is linear."""
+        front = self.config.front
+        return isinstance(front, Learned) or (
+            front.objective == "waveform" and front.answer == "complex"
+        )
+
+    @torch.no_grad()
+    def rescale(self, gain: float) -> None:
+        """By the decoder, or by the last map to a complex mask."""
+        inside = self.inside
+        last = inside.decoder if isinstance(inside, FilterBank) else inside.net.leave
+        last.weight.mul_(gain)
+
     def describe(self) -> dict[str, Any]:
         """What `weights.build` needs to make this model again."""
         return {"kind": "separator", "system": "mossformer2", "config": self.config.to_dict()}
@@ -257,10 +272,3 @@ def spectral_part(model: MossFormer2) -> SpectralMask:
     if not isinstance(model.inside, SpectralMask):
         raise InputError("this model separates talkers: it has no spectral mask")
     return cast(SpectralMask, model.inside)
-
-
-def filter_bank(model: MossFormer2) -> FilterBank:
-    """The talkers' inside. Raises InputError for an enhancer."""
-    if not isinstance(model.inside, FilterBank):
-        raise InputError("this model enhances: it has no filter bank")
-    return cast(FilterBank, model.inside)
