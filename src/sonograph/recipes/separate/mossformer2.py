@@ -14,7 +14,7 @@ import torch
 from sonograph import registry
 from sonograph.config import Config
 from sonograph.data import mix
-from sonograph.data.clips import Clips
+from sonograph.data.clips import Clip, Clips
 from sonograph.data.corpora import open_sets
 from sonograph.data.mixtures import Batch, Mixtures, Pool, SpeechInNoise, Talkers
 from sonograph.errors import InputError
@@ -34,7 +34,7 @@ from sonograph.train.trainer import Summary
 NEXT = "`sonograph separate SOUND -o FOLDER --model {0}`"  # what to try when it is trained
 CORPORA = ("asterisk-en", "asterisk-es", "asterisk-fr", "asterisk-it", "asterisk-ru", "gcin")
 SHORTEST_S = 0.6  # of an utterance that is mixed
-FEW = 240  # clips of a short training, of each part
+FEW = 240  # clips at most of each part of a short training
 HISS_S = 20.0  # of made noise, of each colour
 SNR_DB = (-5.0, 15.0)
 
@@ -106,7 +106,9 @@ def fit(
     Recordings (groups) that are held out tell the loss before and after.
     """
     recipe = SHORT if steps is None else SHORT.override({"train.steps": steps})
-    kept = {clip.id for part in ("train", "valid") for clip in list(clips.split(part))[:FEW]}
+    if len({clip.speaker for clip in clips} - {None}) > 1:
+        clips = clips.filter(lambda clip: clip.speaker is not None)
+    kept = {clip.id for part in ("train", "valid") for clip in some_of(clips.split(part))}
     few = clips.filter(lambda clip: clip.id in kept)
     return _trained("mossformer2-test", few, folder, recipe, progress).told()
 
@@ -147,6 +149,11 @@ def mixtures(separator: MossFormer2, clips: Clips, recipe: Recipe, seed: int) ->
     if len(noise):
         noises.append((Pool(noise, rate), 0.8))
     return SpeechInNoise(Pool(speech, rate), noises, recipe.batch, samples, seed, SNR_DB)
+
+
+def some_of(clips: Clips, most: int = FEW) -> list[Clip]:
+    """At most so many clips, from all over the list, which may begin with one speaker."""
+    return list(clips)[:: max(1, -(-len(clips) // most))]
 
 
 # --- the claim -----------------------------------------------------------------------------------
