@@ -142,6 +142,11 @@ def test_measures_beside_mixture_and_oracle():
     assert found["model"]["si_sdr"] == pytest.approx(found["mixture"]["si_sdr"])
     assert found["model"]["snr"] > found["mixture"]["snr"] + 1  # half the other one is left
     assert found["oracle mask"]["si_sdr"] > found["mixture"]["si_sdr"] + 5
+    alone = {name: value.clone() for name, value in batches[0].items()}
+    alone["sources"][:, 1] = 0
+    assert measure(Half(), [*batches, alone])["mixtures"] == 3
+    with pytest.raises(InputError, match="a part is silent"):
+        measure(Half(), [alone])
     (batch,) = batches[:1]
     known = measure(Swapped(batch["sources"]), [batch])
     assert known["si_sdr_improvement"]["mean"] > 20

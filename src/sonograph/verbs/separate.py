@@ -117,7 +117,10 @@ def _model(args: Args, asked: bool) -> Any:
 
     name = args.model or (ANYTHING if asked else MUSIC)
     if not args.model and name not in bundled():
-        raise InputError(f"which model? {name!r} is not bundled: give --model")
+        raise InputError(
+            "no model that can be asked comes along: give --model, a published one or one of "
+            "`sonograph train universal-mini`"
+        )
     return load(name)
 
 

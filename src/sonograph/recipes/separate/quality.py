@@ -9,7 +9,9 @@ import numpy as np
 import torch
 
 from sonograph.audio.io import read
+from sonograph.data import mix
 from sonograph.data.mixtures import Batch, Song
+from sonograph.errors import InputError
 from sonograph.infer.separate import separate
 from sonograph.losses.separation import in_order, permutation_invariant
 from sonograph.metrics.intervals import mean_interval
@@ -19,6 +21,7 @@ from sonograph.outputs import Audio
 from sonograph.progress import Progress, silent
 
 SPEECH_HZ = 16000  # at which listeners' models hear
+SILENT = 1e-10  # of a part's mean square
 ORACLE_S = 0.04  # the oracle's frames are the next power of two samples
 
 
@@ -29,7 +32,7 @@ def measure(
 
     mixtures: batches of one clip each. SI-SDR with means removed and SNR, both in dB, of all stems;
     of an enhancer of speech also STOI and DNSMOS. The oracle is the ideal ratio mask of the true
-    parts: what masking magnitudes can reach.
+    parts: what masking magnitudes can reach. Mixtures with a silent part do not count.
     """
     kinds = ("mixture", "model", "oracle mask")
     rows: dict[str, list[dict[str, float]]] = {kind: [] for kind in kinds}
@@ -45,9 +48,13 @@ def measure(
         mixture = batch["mixture"][0].numpy()
         oracle = ideal_ratio_mask(batch["sources"][0].numpy(), frame)[:stems]
         plain = np.repeat(mixture[None], stems, axis=0)
+        if min(mix.power(source.numpy()) for source in batch["sources"][0]) < SILENT:
+            continue  # one part alone is no mixture, and has no improvement
         for kind, parts in zip(kinds, (plain, made[0].numpy(), oracle), strict=True):
             rows[kind].append(_scores(parts, wanted[0].numpy(), separator))
         progress(number + 1, len(mixtures), "listening")
+    if not rows["model"]:
+        raise InputError("in every mixture a part is silent: there is nothing to measure")
     found: dict[str, Any] = {
         kind: {name: float(np.mean([row[name] for row in of])) for name in of[0]}
         for kind, of in rows.items()
@@ -57,7 +64,7 @@ def measure(
     ]
     interval = mean_interval(gains)
     return {
-        "mixtures": len(mixtures),
+        "mixtures": len(gains),
         "seconds": mixtures[0]["mixture"].shape[-1] / separator.rate_hz,
         "si_sdr_improvement": {
             "mean": interval.mean, "low": interval.low, "high": interval.high,
