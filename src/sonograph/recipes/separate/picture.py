@@ -1,8 +1,9 @@
 """Spectrograms of held-out mixtures, of what bundled separators make of them, and of the truth.
 
-    python -m sonograph.recipes.separate.picture docs/systems
+    python -m sonograph.recipes.separate.picture docs/systems --claim runs/claim-universal-cpu
 
-writes `mossformer2.png` and `mel_roformer.png`.
+writes `mossformer2.png` and `mel_roformer.png`; and `universal.png`, of the models of its claim,
+where that was run in the folder that is named.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from sonograph.data.corpora import open_sets
 from sonograph.errors import missing_extra
 from sonograph.infer.separate import separator_of
 from sonograph.losses.separation import in_order, permutation_invariant
 from sonograph.recipes.separate.bundled import ALL
+from sonograph.recipes.separate.universal import claims
 from sonograph.report.picture import ember
 from sonograph.weights import load
 from sonograph.writing import write_whole
@@ -24,6 +27,7 @@ from sonograph.writing import write_whole
 COLUMNS = ("what is heard", "what came out", "what it was")
 SYSTEMS = {"mossformer2": ("enhancer", "talkers"), "mel_roformer": ("guitar",)}
 SECONDS, RANGE_DB = 4.0, 70.0
+ASKED = (("speech", "percussion"), ("door", "speech"), ("guitar", "gunfire"))
 NUMBER = 7  # of the held-out mixtures: taken before any was seen
 
 Row = tuple[str, list[np.ndarray], int]  # words, sounds, rate in Hz
@@ -74,7 +78,7 @@ def draw(rows: list[Row], path: Path) -> None:
                 cmap=shades,
                 vmin=top - RANGE_DB,
                 vmax=top,
-                extent=(0, SECONDS, 0, rate_hz / 2000),
+                extent=(0, len(sounds[0]) / rate_hz, 0, rate_hz / 2000),
                 interpolation="nearest",
             )
             if number == 0:
@@ -100,7 +104,12 @@ def decibels(sound: np.ndarray, rate_hz: int) -> np.ndarray:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--claim", type=Path, help="where the claim of universal was run")
     given = parser.parse_args(arguments)
+    if given.claim is not None:
+        clips = open_sets(list(claims.SETS))
+        rows = claims.examples(clips, claims.SCALES["cpu"], given.claim, ASKED)
+        draw(rows, given.folder / "universal.png")
     for system, names in SYSTEMS.items():
         draw([row for name in names for row in rows_of(name)], given.folder / f"{system}.png")
 

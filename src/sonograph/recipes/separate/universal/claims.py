@@ -365,6 +365,68 @@ def by_level(model: Universal, tests: Mapping[tuple[str, str], np.ndarray]) -> d
     return found
 
 
+def taught(
+    tagger: Any,
+    mixtures: AnchorMixtures,
+    plan: Scale,
+    seed: int,
+    place: Path,
+    progress: Progress = silent,
+) -> Universal:
+    """The model of an arm; all arms of a seed begin alike."""
+    config = universal.Config(
+        rate_hz=plan.rate_hz,
+        fft_samples=plan.fft_samples,
+        hop_samples=plan.hop_samples,
+        channels=plan.channels,
+        tagger=tagger.config,
+        window_s=plan.segment_s,
+        momentum=0.1,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = with_tagger(universal.build(config), tagger)
+    train = SHORT.override(
+        steps=plan.steps, lr=plan.lr, warmup_steps=plan.steps // 10, seed=seed,
+        eval_every=0, save_every=50, log_every=10,
+    )  # fmt: skip
+    with_typical(model.eval(), mixtures)
+    objective: Any = Pretraining(model)
+    Trainer(
+        objective,
+        lambda learner, batch, generator: learner(batch, generator),
+        mixtures,
+        place,
+        train,
+        progress=progress,
+    ).run()
+    return model.eval()
+
+
+def examples(
+    clips: Clips, plan: Scale, folder: Path, asked: Sequence[tuple[str, str]], seed: int = 0
+) -> list[tuple[str, list[np.ndarray], int]]:
+    """For pictures: (words, [mixture, what came out, what it was], rate) of held-out mixtures.
+
+    asked: (class asked for, class it is hidden in). folder: where the claim was run; what was
+    trained there is taken as it is.
+    """
+    learned, held = sounding(clips).folds("sound", plan.seeds)[seed]
+    weak = weak_clips(learned, ambience(clips), plan, seed)
+    place = folder / f"seed{seed}"
+    tagger = taught_tagger(weak, plan, seed, place / "tagger")
+    mixtures = mixtures_of_arm("mined", weak, learned, tagger, plan, seed)
+    answer = asked_by_name(taught(tagger, mixtures, plan, seed, place / "mined"), empty=False)
+    tests, found = test_mixtures(held, plan, seed), []
+    for pair in asked:
+        sources = tests[pair][:1]
+        mixture = sources.sum(1)
+        made = answer(pair[0], mixture, sources)
+        sounds = [mixture[0, 0], made[0, 0], sources[0, 0, 0]]
+        found.append((f"{pair[0]}\nout of {pair[1]}", sounds, plan.rate_hz))
+    return found
+
+
 def measured(
     clips: Clips, plan: Scale, folder: Path, progress: Callable[[str], Progress]
 ) -> list[dict[str, Any]]:
@@ -391,36 +453,10 @@ def measured(
             ),
             "hits": hit_share(weak, anchors(weak.pool, weak.labels, samples, tagger), samples),
         }
-        config = universal.Config(
-            rate_hz=plan.rate_hz,
-            fft_samples=plan.fft_samples,
-            hop_samples=plan.hop_samples,
-            channels=plan.channels,
-            tagger=tagger.config,
-            window_s=plan.segment_s,
-            momentum=0.1,
-        )
         for arm in ARMS:
-            with torch.random.fork_rng(devices=[]):  # all arms begin alike
-                torch.manual_seed(seed)
-                model = with_tagger(universal.build(config), tagger)
-            train = SHORT.override(
-                steps=plan.steps, lr=plan.lr, warmup_steps=plan.steps // 10, seed=seed,
-                eval_every=0, save_every=50, log_every=10,
-            )  # fmt: skip
             mixtures = mixtures_of_arm(arm, weak, learned, tagger, plan, seed)
-            with_typical(model.eval(), mixtures)
-            title = f"seed {seed}, {arm}"
-            objective: Any = Pretraining(model)
-            Trainer(
-                objective,
-                lambda learner, batch, generator: learner(batch, generator),
-                mixtures,
-                place / arm.replace(" ", "-"),
-                train,
-                progress=progress(title),
-            ).run()
-            model.eval()
+            told = progress(f"seed {seed}, {arm}")
+            model = taught(tagger, mixtures, plan, seed, place / arm.replace(" ", "-"), told)
             row[arm] = by_class(tests, asked_by_name(model, arm == "no condition"))
             if arm == "mined":
                 row["levels"] = by_level(model, tests)

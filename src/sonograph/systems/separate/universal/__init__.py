@@ -130,4 +130,6 @@ ABOUT = About(
     verbs=("separate",),
     golden=("uss",),
     checks=(),
+    picture="Half a second of two held-out recordings at once, asked for by name: the small model "
+    "of the claim, which never heard a clean source",
 )
