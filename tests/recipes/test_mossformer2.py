@@ -13,19 +13,20 @@ from sonograph import records, registry, weights
 from sonograph.data.clips import Clips
 from sonograph.errors import InputError
 from sonograph.recipes.separate import mossformer2 as recipe
+from sonograph.recipes.separate.training import mixtures_of
 
 TINY = recipe.SHORT.override(
-    {"batch": 2, "seconds": 0.5, "held_out_batches": 1, "train.steps": 1, "train.eval_every": 0}
+    {"batch": 2, "crop_s": 0.5, "held_out_batches": 1, "train.steps": 1, "train.eval_every": 0}
 )
 
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory) -> Clips:
     folder = tmp_path_factory.mktemp("sounds")
-    time, lines = np.arange(4000) / 8000, ["path,split"]
+    time, lines = np.arange(4000) / 8000, ["path,split,speaker"]
     for k in range(60):
         soundfile.write(folder / f"{k}.wav", 0.3 * np.sin(2 * np.pi * (150 + 5 * k) * time), 8000)
-        lines.append(f"{k}.wav,{'valid' if k % 5 == 0 else 'train'}")
+        lines.append(f"{k}.wav,{'valid' if k % 5 == 0 else 'train'},voice{k % 4}")
     (folder / "clips.csv").write_text("\n".join(lines) + "\n")
     return Clips.open(folder / "clips.csv")
 
@@ -50,11 +51,11 @@ def test_a_training_leaves_a_model_that_separates(clips, tmp_path):
 
 def test_an_enhancer_hears_who_speaks_among_what_does_not(clips, tmp_path):
     separator = registry.build("mossformer2-enhancer-test")
-    plan = recipe.SHORT.override({"seconds": 0.2})
-    plain = recipe.mixtures(separator, clips, plan, 0).batch(0)
+    plan = recipe.SHORT.override({"crop_s": 0.2})
+    plain = mixtures_of(separator, clips, plan, 0).batch(0)
     assert plain["sources"].shape == (4, 2, 1, 3200)
     spoken = Clips.open(_as_speech(clips, tmp_path))
-    both = recipe.mixtures(separator, spoken, plan, 0)
+    both = mixtures_of(separator, spoken, plan, 0)
     assert len(both.speech.sounds) == 30
     assert [len(pool.sounds) for pool, _ in both.noises] == [3, 30]
 

@@ -11,20 +11,17 @@ from typing import Any
 
 import torch
 
-from sonograph import registry
 from sonograph.config import Config
-from sonograph.data import mix
 from sonograph.data.clips import Clip, Clips
 from sonograph.data.corpora import open_sets
-from sonograph.data.mixtures import Batch, Mixtures, Pool, SpeechInNoise, Talkers
+from sonograph.data.mixtures import Batch, Pool, Talkers
 from sonograph.errors import InputError
 from sonograph.metrics.intervals import mean_interval, paired_interval
-from sonograph.outputs import Audio
 from sonograph.progress import Progress, silent
 from sonograph.recipes.arms import finished, verdict_of
 from sonograph.recipes.pretraining import data_of
 from sonograph.recipes.separate.quality import measure
-from sonograph.recipes.separate.training import Trained, train_separator
+from sonograph.recipes.separate.training import Plan, train_separator, trained
 from sonograph.records import Figure, Record
 from sonograph.systems.separate import mossformer2
 from sonograph.systems.separate.mossformer2 import Learned, MossFormer2, Net
@@ -35,33 +32,20 @@ NEXT = "`sonograph separate SOUND -o FOLDER --model {0}`"  # what to try when it
 CORPORA = ("asterisk-en", "asterisk-es", "asterisk-fr", "asterisk-it", "asterisk-ru", "gcin")
 SHORTEST_S = 0.6  # of an utterance that is mixed
 FEW = 240  # clips at most of each part of a short training
-HISS_S = 20.0  # of made noise, of each colour
-SNR_DB = (-5.0, 15.0)
 
 
-@dataclasses.dataclass(frozen=True)
-class Recipe(Config):
-    """How a separator or an enhancer learns from clips of speech (and of noise)."""
-
-    batch: int = 4
-    seconds: float = 2.0  # of a mixture
-    held_out_batches: int = 4
-    train: TrainConfig = TrainConfig(
-        steps=1600, lr=1e-3, clip_norm=5.0, warmup_steps=100, lr_floor=0.02, eval_every=200,
-        save_every=50,
-    )  # fmt: skip
-
-
-SHORT = Recipe(
-    seconds=1.0,
+SHORT = Plan(
+    crop_s=1.0,
+    held_out_batches=4,
     train=TrainConfig(
         steps=80, lr=2e-3, clip_norm=5.0, schedule="constant", eval_every=40, save_every=5,
         log_every=1,
     ),
 )  # fmt: skip
 # section 3.1: 200 epochs of 20,000 mixtures one by one; halved where validation stands still
-PUBLISHED = Recipe(
+PUBLISHED = Plan(
     batch=1,
+    crop_s=2.0,
     held_out_batches=100,
     train=TrainConfig(
         steps=4_000_000, optimizer="adam", lr=15e-5, weight_decay=0.0, clip_norm=5.0,
@@ -70,14 +54,14 @@ PUBLISHED = Recipe(
 )  # fmt: skip
 
 
-def recipe_of(name: str) -> Recipe:
+def recipe_of(name: str) -> Plan:
     """The recipe that belongs to a preset: the paper's, but for the small ones of the house."""
     if name.endswith("-test"):
         return SHORT
     if name == "mossformer2-talkers":
-        return Recipe()
+        return Plan(crop_s=2.0)
     if name == "mossformer2-enhancer":
-        return Recipe(batch=8, seconds=3.0)
+        return Plan(batch=8)
     return PUBLISHED
 
 
@@ -85,17 +69,11 @@ def pretrain(
     name: str,
     clips: Clips,
     folder: str | Path,
-    recipe: Recipe | None = None,
+    recipe: Plan | None = None,
     progress: Progress = silent,
 ) -> Summary:
-    """Train a preset into a folder; started again it goes on.
-
-    Talkers are mixed of clips of different speakers (files, where none are named). The enhancer
-    hears clips that name a speaker as speech, others and made hiss as noise; where none names
-    one, all are speech.
-    """
-    recipe = recipe or recipe_of(name)
-    return _trained(name, clips, Path(folder), recipe, progress).summary
+    """Train a preset into a folder, on what the clips tell (`mixtures_of`); again it goes on."""
+    return trained(name, clips, Path(folder), recipe or recipe_of(name), progress).summary
 
 
 def fit(
@@ -106,49 +84,9 @@ def fit(
     Recordings (groups) that are held out tell the loss before and after.
     """
     recipe = SHORT if steps is None else SHORT.override({"train.steps": steps})
-    if len({clip.speaker for clip in clips} - {None}) > 1:
-        clips = clips.filter(lambda clip: clip.speaker is not None)
     kept = {clip.id for part in ("train", "valid") for clip in some_of(clips.split(part))}
     few = clips.filter(lambda clip: clip.id in kept)
-    return _trained("mossformer2-test", few, folder, recipe, progress).told()
-
-
-def _trained(name: str, clips: Clips, folder: Path, recipe: Recipe, progress: Progress) -> Trained:
-    separator = registry.build(name, seed=recipe.train.seed)
-    kept = clips.filter(lambda clip: clip.duration_s >= SHORTEST_S / 2)
-    train, held_out = (
-        mixtures(separator, kept.split(part), recipe, seed)
-        for seed, part in ((recipe.train.seed, "train"), (recipe.train.seed + 1, "valid"))
-    )
-    return train_separator(
-        separator,
-        train,
-        [held_out.batch(k) for k in range(recipe.held_out_batches)],
-        folder,
-        recipe.train,
-        {"name": name, "system": "mossformer2", "data": data_of(clips)},
-        progress,
-    )
-
-
-def mixtures(separator: MossFormer2, clips: Clips, recipe: Recipe, seed: int) -> Mixtures:
-    """What a separator learns from."""
-    rate, samples = separator.rate_hz, round(recipe.seconds * separator.rate_hz)
-    if not separator.ordered:
-        stems = len(separator.stems)
-        return Talkers(Pool(clips, rate), stems, recipe.batch, samples, seed)
-    speech = clips.filter(lambda clip: clip.speaker is not None)
-    noise = clips.filter(lambda clip: clip.speaker is None)
-    if not len(speech):
-        speech, noise = clips, speech
-    hiss = [
-        Audio(mix.coloured_noise(round(HISS_S * rate), slope, seed)[None], rate)
-        for slope in (0, 1, 2)
-    ]
-    noises = [(Pool.of(hiss, rate), 0.2 if len(noise) else 1.0)]
-    if len(noise):
-        noises.append((Pool(noise, rate), 0.8))
-    return SpeechInNoise(Pool(speech, rate), noises, recipe.batch, samples, seed, SNR_DB)
+    return trained("mossformer2-test", few, folder, recipe, progress).told()
 
 
 def some_of(clips: Clips, most: int = FEW) -> list[Clip]:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from sonograph import registry, weights
 from sonograph.config import Config
+from sonograph.data import mix
 from sonograph.data.clips import Clips
 from sonograph.data.mixtures import (
     Batch,
@@ -32,11 +33,14 @@ from sonograph.data.rooms import Rooms
 from sonograph.errors import InputError
 from sonograph.losses.separation import in_order, permutation_invariant, si_snr
 from sonograph.nn.separator import Separator
+from sonograph.outputs import Audio
 from sonograph.progress import Progress, silent
 from sonograph.recipes.pretraining import data_of, divided
 from sonograph.train.config import TrainConfig
 from sonograph.train.trainer import Numbered, Summary, Trainer
 
+SHORTEST_S = 0.3  # of an utterance that is mixed
+HISS_S, HISS_SHARE = 20.0, 0.2  # of made noise of each colour; how often it is the noise
 CALIBRATED = 10  # batches that tell at which level stems come out
 
 
@@ -80,7 +84,11 @@ def pretrain(
     progress: Progress = silent,
 ) -> Summary:
     """Train a preset on clips into a folder; started again it goes on."""
-    recipe = recipe or recipe_of(name)
+    return trained(name, clips, Path(folder), recipe or recipe_of(name), progress).summary
+
+
+def trained(name: str, clips: Clips, folder: Path, recipe: Plan, progress: Progress) -> Trained:
+    """The same, with the figures from before."""
     separator: Any = registry.build(name, seed=recipe.train.seed)
     train, valid = divided(clips)
     kept = mixtures_of(separator, valid, recipe, recipe.train.seed + 1, learning=False)
@@ -88,11 +96,11 @@ def pretrain(
         separator,
         mixtures_of(separator, train, recipe, recipe.train.seed),
         [kept.batch(k) for k in range(recipe.held_out_batches)],
-        Path(folder),
+        folder,
         recipe.train,
         {"name": name, "data": data_of(clips)},
         progress,
-    ).summary
+    )
 
 
 def mixtures_of(
@@ -102,7 +110,9 @@ def mixtures_of(
     rate, batch = separator.rate_hz, plan.batch
     samples = round(plan.crop_s * rate)
     rooms = Rooms(rate, seed=seed) if plan.rooms else None
-    spoken = clips.filter(lambda clip: bool(clip.speaker or clip.text))
+    spoken = clips.filter(
+        lambda clip: bool(clip.speaker or clip.text) and clip.duration_s >= SHORTEST_S
+    )
     if not separator.ordered:
         if not len(spoken):
             raise InputError(
@@ -110,13 +120,16 @@ def mixtures_of(
             )
         return Talkers(Pool(spoken, rate), len(separator.stems), batch, samples, seed, rooms=rooms)
     if separator.stems == ("speech",):
-        others = clips.filter(lambda clip: not (clip.speaker or clip.text or clip.language))
-        if not len(spoken) or not len(others):
+        if not len(spoken):
             raise InputError(
-                "an enhancer learns from speech (clips with a speaker or a text) and from other "
+                "an enhancer learns from speech, clips with a speaker or a text, among other "
                 "sounds (without): name sets of both, such as --data core"
             )
-        noises = [(Pool(others, rate), 1.0)]
+        colours = [mix.coloured_noise(round(HISS_S * rate), slope, seed) for slope in (0, 1, 2)]
+        noises = [(Pool.of([Audio(colour, rate) for colour in colours], rate), HISS_SHARE)]
+        others = clips.filter(lambda clip: not (clip.speaker or clip.text or clip.language))
+        if len(others):
+            noises.append((Pool(others, rate), 1 - HISS_SHARE))
         return SpeechInNoise(
             Pool(spoken, rate), noises, batch, samples, seed, plan.snr_db, rooms=rooms
         )
