@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +17,19 @@ ClipMode = Literal["rescale", "clamp", "none"]
 Add = Callable[[Mapping[str, np.ndarray]], None]
 
 CODINGS = {"int16": "PCM_16", "int24": "PCM_24", "float32": "FLOAT"}
+
+
+def track_names(files: Sequence[Path]) -> list[str]:
+    """A name for each sound; files of one name are told apart by their folder and place.
+
+    >>> track_names([Path("a/x.wav"), Path("b/x.wav"), Path("y.wav")])
+    ['a-x-0', 'b-x-1', 'y']
+    """
+    names = [file.stem for file in files]
+    return [
+        file.stem if names.count(file.stem) == 1 else f"{file.parent.name}-{file.stem}-{number}"
+        for number, file in enumerate(files)
+    ]
 
 
 @contextlib.contextmanager

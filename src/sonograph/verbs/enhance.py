@@ -99,21 +99,13 @@ def _targets(args: Args, files: list[Path]) -> list[Path]:
     """Where each file goes: the output itself for one sound with a suffix, else into a folder."""
     from sonograph.audio.io import FORMATS
     from sonograph.errors import InputError
+    from sonograph.infer.stems import track_names
 
     if args.output.suffix.lower() in FORMATS:
         if len(files) > 1:
             raise InputError(f"{len(files)} sounds do not fit into {args.output}: give a folder")
         return [args.output]
-    names = [file.stem for file in files]
-    return [
-        args.output
-        / (
-            f"{file.stem}.{args.format}"
-            if names.count(file.stem) == 1
-            else f"{file.parent.name}-{file.stem}-{number}.{args.format}"
-        )
-        for number, file in enumerate(files)
-    ]
+    return [args.output / f"{name}.{args.format}" for name in track_names(files)]
 
 
 def _live(args: Args, separator: Any, manner: Any) -> int:

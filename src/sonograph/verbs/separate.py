@@ -58,7 +58,7 @@ def run(args: Args) -> int:
 
     from sonograph.errors import InputError
     from sonograph.infer.separate import Manner, Source, part_names, separated
-    from sonograph.infer.stems import stem_files
+    from sonograph.infer.stems import stem_files, track_names
     from sonograph.infer.windows import sound_files
     from sonograph.progress import Line
     from sonograph.verbs import show
@@ -71,7 +71,7 @@ def run(args: Args) -> int:
     manner = Manner(args.overlap, args.window, args.shifts)
     files, model = sound_files(args.sounds), _model(args, bool(asked))
     told: list[dict[str, Any]] = []
-    for track, file in zip(_tracks(files), files, strict=True):
+    for track, file in zip(track_names(files), files, strict=True):
         began = time.perf_counter()
         separator = _asked(model, args, file)
         if separator is None:
@@ -163,15 +163,6 @@ def _heard(model: Any, level: int | None, file: Path) -> Separator | None:
     masks = model.classes_apart() if level is None else model.hierarchy(level)
     found = model.present(detected, masks)
     return model.following({name: masks[name] for name in found}) if found else None
-
-
-def _tracks(files: list[Path]) -> list[str]:
-    """A name for each sound; files of one name are told apart by their folders."""
-    names = [file.stem for file in files]
-    return [
-        file.stem if names.count(file.stem) == 1 else f"{file.parent.name}-{file.stem}-{number}"
-        for number, file in enumerate(files)
-    ]
 
 
 def _chosen(args: Args, separator: Separator) -> list[str]:
