@@ -122,6 +122,8 @@ def systems_page() -> str:
             "\n".join(built) if built else "",
             f"To come: {coming}." if coming else "",
         ]
+    names = [one.name for one in registry.systems() if one.built]
+    parts.append("\n".join(["```{toctree}", ":hidden:", "", *names, "```"]))  # of the site
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
