@@ -9,6 +9,7 @@ A batch is a dict: "waveform" float32 (clips, samples), zeros after each clip's 
 
 from __future__ import annotations
 
+import copy
 import itertools
 import time
 from collections.abc import Iterator, Sequence
@@ -60,6 +61,7 @@ class Batches:
         self.pad_s = None if draw == "lengths" else crop_s
         self.sampler = _sampler(draw, self.clips, batch_size, crop_s, seed)
         self.first = 0
+        self.share = (0, 1)  # which of so many parts of every batch is read
         self.waited_s = 0.0  # how long callers have waited for batches so far
 
     def start_at(self, k: int) -> Batches:
@@ -69,11 +71,28 @@ class Batches:
         self.first = k
         return self
 
+    def part(self, number: int, count: int) -> Batches:
+        """The same stream, but of every batch only part `number` of `count` nearly equal ones.
+
+        What one of many processes reads: no clip is decoded twice. Padding is that of the whole
+        batch.
+        """
+        mine = copy.copy(self)
+        mine.share = (number, count)
+        return mine
+
     def batch(self, k: int) -> Batch:
         """Batch k, read here and now."""
-        return make_batch(
-            self.clips, self.sampler(k), self.rate_hz, self.pad_s, self.task, self.classes
-        )
+        draws, (number, count) = self.sampler(k), self.share
+        if len(draws) < count:
+            raise InputError(
+                f"a batch of {len(draws)} clips for {count} processes: use a larger batch size"
+            )
+        pad_s = self.pad_s
+        if pad_s is None and count > 1:
+            pad_s = max(draw.duration_s for draw in draws)
+        rows = draws[len(draws) * number // count : len(draws) * (number + 1) // count]
+        return make_batch(self.clips, rows, self.rate_hz, pad_s, self.task, self.classes)
 
     def __iter__(self) -> Iterator[Batch]:
         source = _loaded(self.batch, itertools.count(self.first), self.workers)

@@ -7,6 +7,7 @@ are cut into shards by FSDP2 (`parallel="shard"`). accelerate picks device and b
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -47,10 +48,14 @@ class Runtime:
         AcceleratorState._reset_state(reset_partial_state=True)
         # An objective may leave weights out (one of two heads), which DDP has to be told.
         unused = DistributedDataParallelKwargs(find_unused_parameters=True)
-        self.accelerator = Accelerator(cpu=device == "cpu", kwargs_handlers=[unused])
+        # Where there is no accelerator, "auto" has to say so, or processes would not find each other.
+        cpu = device == "cpu" or not torch.accelerator.is_available()
+        self.accelerator = Accelerator(cpu=cpu, kwargs_handlers=[unused])
         self.device: torch.device = self.accelerator.device
         self.rank: int = self.accelerator.process_index
         self.world: int = self.accelerator.num_processes
+        if self.world != (wanted := int(os.environ.get("WORLD_SIZE", 1))):
+            raise InputError(f"{wanted} processes were started, and {self.world} found each other")
         self.main = self.rank == 0
         self.sharded = parallel == "shard"
         if self.sharded and not torch.distributed.is_initialized():
@@ -110,6 +115,13 @@ class Runtime:
     def mean(self, values: Tensor) -> Tensor:
         """Mean over all processes."""
         return self.accelerator.reduce(values, reduction="mean") if self.world > 1 else values
+
+    def total(self, count: int) -> int:
+        """The sum of a number over all processes."""
+        if self.world == 1:
+            return count
+        held = torch.tensor(count, device=self.device)
+        return int(self.accelerator.reduce(held, reduction="sum"))
 
     def share(self, value: Any) -> Any:
         """The main process's value, for everybody."""

@@ -58,7 +58,11 @@ InTurns = Callable[[nn.Module, Any, torch.Generator], Iterator[Losses]]
 
 
 class Numbered(Protocol):
-    """Batches that are a pure function of their number."""
+    """Batches that are a pure function of their number.
+
+    With a method `part(number, count)`, which gives such batches of a part of each batch's clips, a
+    process among several asks for its own part alone; otherwise it cuts it out of the whole.
+    """
 
     def start_at(self, k: int) -> Iterable[Any]: ...
 
@@ -159,6 +163,9 @@ class Trainer:
         if self.runtime.main:
             checkpoint.prepare_folder(self.folder)
         self.runtime.wait()
+        self.parted = self.runtime.world > 1 and hasattr(self.batches, "part")
+        if self.parted:
+            self.batches = self.batches.part(self.runtime.rank, self.runtime.world)  # type: ignore[attr-defined]
         self.model.to(self.runtime.device)
         if config.compile == "blocks":
             for block in blocks(self.model):
@@ -188,22 +195,25 @@ class Trainer:
         waited = time.perf_counter() - began
         self.model.train()
         rate = optim.rate(self.config, self.step, self.plateau.factor)
-        values = self._in_turns(parts[0], rate) if self.turns else self._at_once(parts, rate)
+        if not self.parted:
+            parts = [slice_batch(batch, self.runtime.rank, self.runtime.world) for batch in parts]
+        clips = self.runtime.total(sum(batch_length(batch) for batch in parts))
+        values = (self._in_turns if self.turns else self._at_once)(parts, clips, rate)
         self.step += 1
         if self.ema:
             self.ema.update(self.model, self.step)
-        clips = sum(batch_length(batch) for batch in parts)
         self._count(values, clips, time.perf_counter() - began, waited)
         self.last_rate = rate
 
-    def _at_once(self, parts: list[Any], rate: float) -> dict[str, float]:
-        """Gradients of `accumulate` batches, clipped, and one step of the optimizer."""
-        sizes = [batch_length(batch) for batch in parts]
+    def _at_once(self, parts: list[Any], clips: int, rate: float) -> dict[str, float]:
+        """Gradients of `accumulate` batches, clipped, and one step of the optimizer.
+
+        parts: what this process has of them; clips: how many there are on all processes.
+        """
         values: dict[str, Tensor] = {}
-        for k, batch in enumerate(parts):
-            mine = slice_batch(batch, self.runtime.rank, self.runtime.world)
+        for k, mine in enumerate(parts):
             # The mean over all clips of the update, whatever the sizes of batches and slices.
-            weight = batch_length(mine) * self.runtime.world / sum(sizes)
+            weight = batch_length(mine) * self.runtime.world / clips
             action = self._action(to_device(mine, self.runtime.device), self._seed(k))
             with self.runtime.accumulating(self.wrapped, last=k == len(parts) - 1):
                 found = self.wrapped(action)
@@ -213,10 +223,10 @@ class Trainer:
         norm = self._step(self.optimizers[0], rate, scalars["loss"])
         return scalars | {"gradient_norm": norm}
 
-    def _in_turns(self, batch: Any, rate: float) -> dict[str, float]:
-        """One loss and one step a turn, of the weights whose turn it is."""
-        mine = slice_batch(batch, self.runtime.rank, self.runtime.world)
-        weight = batch_length(mine) * self.runtime.world / batch_length(batch)
+    def _in_turns(self, parts: list[Any], clips: int, rate: float) -> dict[str, float]:
+        """One loss and one step a turn, of the weights whose turn it is; see `_at_once`."""
+        (mine,) = parts
+        weight = batch_length(mine) * self.runtime.world / clips
         losses: Any = self.objective(
             self.model, to_device(mine, self.runtime.device), self._seed(0)
         )

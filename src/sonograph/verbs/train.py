@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
@@ -38,6 +38,16 @@ class Args:
     """More of the recipe, as FIELD=VALUE: --set train.weight_decay=0.05 workers=2."""
     folder: Path | None = None
     """Where fetched corpora lie; else $SONOGRAPH_DATA, else ./sonograph-data."""
+    processes: int = 1
+    """Processes on this machine, each with a part of every batch; 0: one a GPU."""
+    nodes: int = 1
+    """Machines, which are all given this command and see the same data and run folder."""
+    at: str = ""
+    """With --nodes: where they meet, HOST:PORT of one of them."""
+    parallel: Literal["replicate", "shard"] | None = None
+    """Of several processes: each has all weights (DDP), or a shard of them (FSDP2)."""
+    restarts: int = 3
+    """How often processes are started again after one died."""
     json: bool = False
     """Print JSON."""
 
@@ -52,9 +62,11 @@ def run(args: Args) -> int:
     from sonograph.data.named import task_of
     from sonograph.errors import InputError
     from sonograph.recipes import FROM_LABELS, recipe_module
+    from sonograph.train.launch import Group, launch, launched, main_process
     from sonograph.train.plan import agree, fingerprint, warmup
     from sonograph.verbs import show
 
+    group = Group(args.processes, args.nodes, args.at, args.restarts)
     preset = registry.preset(args.preset)
     module = recipe_module(FROM_LABELS.get(args.objective or "", preset.system))
     recipe = module.recipe_of(args.preset)
@@ -72,11 +84,15 @@ def run(args: Args) -> int:
     clips = _clips(args, preset)
     if hasattr(recipe, "task"):
         recipe = recipe.override(task=task_of(clips, recipe.task))
-    print(
-        f"{args.preset}, {steps} steps of {recipe.batch} clips, on {len(clips):,} clips, "
-        f"{clips.seconds / 60:.0f} min, into {output}",
-        file=sys.stderr,
-    )
+    if group.several and not launched():  # what is wrong so far was said once, and not by each
+        group.require_clips(recipe.batch)
+        return launch(group, ["train", *words(args)])
+    if main_process():
+        print(
+            f"{args.preset}, {steps} steps of {recipe.batch} clips, on {len(clips):,} clips, "
+            f"{clips.seconds / 60:.0f} min, into {output}",
+            file=sys.stderr,
+        )
     agree(
         output,
         {
@@ -89,6 +105,8 @@ def run(args: Args) -> int:
         },
     )
     summary = module.pretrain(args.preset, clips, output, recipe, _line("training"))
+    if not main_process():
+        return 0
     told = _told(args.preset, summary)
     if args.json:
         show.as_json(told)
@@ -104,6 +122,22 @@ def run(args: Args) -> int:
     return 0
 
 
+def words(args: Args) -> list[str]:
+    """The arguments again, as they would be typed."""
+    told: list[str] = [args.preset]
+    for field in dataclasses.fields(args):
+        value = getattr(args, field.name)
+        if field.name == "preset" or value == field.default:
+            continue
+        name = f"--{field.name.replace('_', '-')}"
+        told += [name] if value is True else [name, *_several(value)]
+    return told
+
+
+def _several(value: Any) -> list[str]:
+    return [str(one) for one in value] if isinstance(value, tuple) else [str(value)]
+
+
 def changes(args: Args) -> dict[str, Any]:
     """What the command line says differently from the recipe."""
     named = {
@@ -113,6 +147,7 @@ def changes(args: Args) -> dict[str, Any]:
         "train.seed": args.seed,
         "objective": args.objective,
         "train.stop_when_flat": args.stop_when_flat,
+        "train.parallel": args.parallel,
         "task": args.task,
     }
     found = {name: value for name, value in named.items() if value is not None}
@@ -163,9 +198,11 @@ def _clips(args: Args, preset: Any) -> Any:
 
 
 def _line(title: str) -> Any:
-    from sonograph.progress import Line
+    """Progress, of the process that speaks for all."""
+    from sonograph.progress import Line, silent
+    from sonograph.train.launch import main_process
 
-    return Line(title)
+    return Line(title) if main_process() else silent
 
 
 def _told(name: str, summary: Any) -> dict[str, Any]:
