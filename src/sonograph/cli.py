@@ -11,7 +11,7 @@ import dataclasses
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from sonograph.errors import InputError, did_you_mean
 
@@ -130,7 +130,7 @@ def _unboxed(drawn: str) -> str:
 
 
 def _know_options(kind: type, verb: str, arguments: list[str]) -> None:
-    known = {f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(kind)} | {"--help"}
+    known = {f"--{name.replace('_', '-')}" for name in _field_names(kind)} | {"--help"}
     for word in arguments:
         name = word.split("=")[0].replace("_", "-")
         if name.startswith("--") and name not in known:
@@ -138,6 +138,15 @@ def _know_options(kind: type, verb: str, arguments: list[str]) -> None:
                 f"`sonograph {verb}` has no option {name}.{did_you_mean(name, known)} "
                 f"See `sonograph {verb} --help`"
             )
+
+
+def _field_names(kind: type) -> Iterator[str]:
+    """The names of a verb's options, those of a group of options too."""
+    for field in dataclasses.fields(kind):
+        if dataclasses.is_dataclass(field.default):
+            yield from _field_names(type(field.default))
+        else:
+            yield field.name
 
 
 def _fail(message: str) -> int:
