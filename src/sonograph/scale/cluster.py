@@ -9,6 +9,7 @@ token in the environment rather than in the home folder.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import secrets
 import shutil
@@ -25,14 +26,12 @@ from sonograph.scale.manifest import Shard
 from sonograph.scale.work import Task, do_shard
 
 STORE_BYTES = 256 << 20  # for objects on their way: here they are lines of a manifest
-TALLY = "sonograph-tally"
 
-# of a Ray of our own; the last but one makes it listen on 127.0.0.1 rather than on every interface
+# of a Ray of our own; the last makes it listen on 127.0.0.1 rather than on every interface
 OWN = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AUTH_MODE": "token",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
 }
 
 
@@ -41,8 +40,8 @@ def run_ray(task: Task, shards: Sequence[Shard], jobs: int, tell: Tell) -> None:
     with _ray() as ray, contextlib.redirect_stdout(sys.stderr):  # Ray tells of deaths by print
         import ray.data as data
 
-        context = data.DataContext.get_current()
-        context.enable_progress_bars = False
+        data.DataContext.get_current().enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
         # what dies is tried again by Ray for ever; `_Tally` says when a sound has had enough
         tally = ray.remote(num_cpus=0)(_Tally).remote()
         rows = [{"shard": shard.number, "items": shard.to_json()} for shard in shards]
