@@ -1,9 +1,11 @@
 """Which sounds of a collection are nearly the same, and which are like no other.
 
-Vectors are standardised over the collection before cosines are taken, as in a search: what all
-sounds have in common does not count. Up to 100,000 sounds every pair is looked at, in blocks, by
-matrix products of torch; beyond, faiss looks in the nearest cells of an inverted file (extra
-`search`), which may miss a few.
+Up to 100,000 sounds every pair is looked at, in blocks, by matrix products of torch; beyond, faiss
+looks in the nearest cells of an inverted file (extra `search`), which may miss a few.
+
+Cosines are of the vectors as they are. A search standardises them over the collection first; here
+that hid what it should show: of 120 spoken prompts among 15 other sounds none of those was further
+from its neighbours than the prompts, and 10 of them were by more than twice as far without it.
 """
 
 from __future__ import annotations
@@ -37,11 +39,9 @@ class Same:
     correlation: float
 
 
-def standardised(vectors: Vectors) -> Vectors:
-    """Rows of unit length, after each column got mean 0 and deviation 1."""
-    values = vectors.astype(np.float32)
-    spread = values.std(0)
-    values = (values - values.mean(0)) / np.where(spread > 1e-6, spread, 1)
+def unit_rows(vectors: Vectors) -> Vectors:
+    """The same of length 1, so that inner products are cosines."""
+    values = np.ascontiguousarray(vectors, np.float32)
     return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-9)
 
 
@@ -56,9 +56,10 @@ def near_duplicates(
     """What is nearly the same as something that comes before it in `order` and is kept.
 
     Two sounds are where their vectors (rows of unit length) reach `cosine` and their prints
-    `correlation`: the vectors find candidates, the prints decide, because short sounds of one kind
-    can lie very near each other for a model. Nothing is dropped for being like what is dropped
-    itself, so that a chain of small steps does not join far ends.
+    `correlation`: short sounds of one kind can lie as near each other for a model as a sound and
+    its copy, and what lies far apart for a model can have the same rhythm in the same bands.
+    Nothing is dropped for being like what is dropped itself, so that a chain of small steps does
+    not join far ends.
     """
     kept: _Kept = _All(unit, prints) if len(order) <= exact else _Cells(unit, prints, len(order))
     found: list[Same] = []
@@ -111,40 +112,41 @@ class _All:
 
 
 class _Cells:
-    """The nearest vectors of faiss's inverted file."""
+    """The nearest prints of faiss's inverted file: copies lie nearer each other than by vectors."""
 
     def __init__(self, unit: Vectors, prints: Vectors, count: int):
-        self.unit, self.prints, self.index = unit, prints, _inverted_file(unit, count)
+        self.unit, self.prints, self.index = unit, prints, _inverted_file(prints, count)
         self.rows = np.zeros(0, np.int64)
 
     def best(self, rows: np.ndarray, cosine: float) -> list[tuple[int, float]]:
         if not len(self.rows):
             return [(-1, -1.0)] * len(rows)
-        cosines, places = self.index.search(self.unit[rows], min(CANDIDATES, len(self.rows)))
+        found = self.index.search(self.prints[rows], min(CANDIDATES, len(self.rows)))
         answers = []
-        for row, near, found in zip(rows, cosines, places):
-            others = self.rows[found[(near >= cosine) & (found >= 0)]]
-            scores = self.prints[others] @ self.prints[row]
+        for row, scores, places in zip(rows, *found):
+            near = places >= 0
+            others, scores = self.rows[places[near]], scores[near]
+            scores = np.where(self.unit[others] @ self.unit[row] >= cosine, scores, -1.0)
             best = int(scores.argmax()) if len(others) else -1
             answers.append((int(others[best]), float(scores[best])) if best >= 0 else (-1, -1.0))
         return answers
 
     def add(self, rows: np.ndarray) -> None:
-        self.index.add(np.ascontiguousarray(self.unit[rows]))
+        self.index.add(np.ascontiguousarray(self.prints[rows]))
         self.rows = np.concatenate((self.rows, rows))
 
 
-def _inverted_file(unit: Vectors, count: int) -> Any:
+def _inverted_file(vectors: Vectors, count: int) -> Any:
     """An empty index of faiss over inner products, with some four square roots of count cells."""
     try:
         import faiss
     except ImportError:
         raise missing_extra("faiss", "search") from None
-    cells = max(1, min(round(4 * count**0.5), len(unit) // 40))
+    cells = max(1, min(round(4 * count**0.5), len(vectors) // 40))
     index = faiss.IndexIVFFlat(
-        faiss.IndexFlatIP(unit.shape[1]), unit.shape[1], cells, faiss.METRIC_INNER_PRODUCT
+        faiss.IndexFlatIP(vectors.shape[1]), vectors.shape[1], cells, faiss.METRIC_INNER_PRODUCT
     )
-    index.train(np.ascontiguousarray(unit[:: max(1, len(unit) // (64 * cells))]))
+    index.train(np.ascontiguousarray(vectors[:: max(1, len(vectors) // (64 * cells))]))
     index.nprobe = CELLS_LOOKED_AT
     return index
 

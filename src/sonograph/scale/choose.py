@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from sonograph.errors import InputError
-from sonograph.scale.alike import loneliness, near_duplicates, standardised
+from sonograph.scale.alike import loneliness, near_duplicates, unit_rows
 from sonograph.scale.manifest import Item
 from sonograph.scale.measure import prints_apart
 
@@ -35,7 +35,9 @@ class Rules:
 
     cosine, correlation: of vectors and prints, from which on two sounds are nearly the same. Of 264
     real recordings and their copies as MP3 or Ogg at another gain, every copy had a cosine above
-    0.65 and a correlation above 0.99; of different recordings the most alike had 0.97.
+    0.9 and a correlation above 0.99; different recordings had correlations up to 0.97, but for two
+    footsteps. outlier: of 120 spoken prompts none was above 5; of the clicks, drums, noises and
+    tones among them two thirds were above 9.
     """
 
     shortest_s: float = 0.1
@@ -43,9 +45,9 @@ class Rules:
     clipped: float = 0.001
     true_peak_db: float = 3.0
     offset: float = 0.1
-    cosine: float = 0.6
+    cosine: float = 0.85
     correlation: float = 0.98
-    outlier: float = 6.0
+    outlier: float = 10.0
     most: int = 0
     share: float = 1.0
 
@@ -91,7 +93,7 @@ def choose(
     if order:
         rows = [row_of[n] for n in order]
         heard, prints = prints_apart(vectors[rows])
-        unit = standardised(heard)
+        unit = unit_rows(heard)
         for same in near_duplicates(
             unit, np.ascontiguousarray(prints), range(len(order)), rules.cosine, rules.correlation
         ):

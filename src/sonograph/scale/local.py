@@ -167,11 +167,8 @@ def _bury(pool: _Pool, worker: _Worker) -> None:
 def _work(task: Task, pipe: Connection) -> None:
     """What a worker process does until the driver closes its pipe, or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, which ends us
-    import torch
-
     from sonograph.scale.work import do_shard
 
-    torch.set_num_threads(task.threads)
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         try:
             answer = task.work.prepare()

@@ -77,7 +77,7 @@ def map_shards(
     shards = cut(items, shard_size)
     place = Place(output)
     _claim(place, work, items, shard_size)
-    place.tidy()
+    place.tidy()  # after a driver that was killed; below, after workers that died
     marks = finished(place, shards)
     todo = [shard for shard in shards if shard.number not in marks]
     before = sum(len(shard.items) for shard in shards) - (new := _count(todo))
@@ -92,6 +92,7 @@ def map_shards(
     if todo:
         progress(before, len(items), f"{before:,} of {len(items):,}")
         _run(task, todo, engine, many, tell)
+        place.tidy()
         marks = finished(place, shards)
     seconds = time.monotonic() - began
     if missing := [shard.name for shard in shards if shard.number not in marks]:

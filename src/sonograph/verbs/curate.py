@@ -37,11 +37,11 @@ class Args:
     """Sounds that overshoot full scale by more go: traces of clipping before a lossy coder."""
     offset: float = 0.1
     """Sounds with a larger mean go; share of full scale."""
-    cosine: float = 0.6
-    """Near duplicates have vectors with this cosine or more (after standardising) ..."""
+    cosine: float = 0.85
+    """Near duplicates have vectors with this cosine or more ..."""
     correlation: float = 0.98
     """... and pictures with this correlation or more. 1.1 keeps them all."""
-    outlier: float = 6.0
+    outlier: float = 10.0
     """Sounds go whose distance to their nearest five is so many robust deviations above usual."""
     balance: str = ""
     """A field of the manifest (language, labels.class ...), or `tag`: what a tagger hears."""
