@@ -78,7 +78,9 @@ def run(args: Args) -> int:
     if args.balance and not args.most and args.share == 1:
         raise InputError("--balance needs --most N or --share S")
     items = read_manifest(args.manifest)
-    tagger = (args.tagger or BUNDLED_TAGGER) if args.balance == TAG else ""
+    tagged = args.balance == TAG
+    values = _values(items, args.balance) if args.balance and not tagged else None
+    tagger = (args.tagger or BUNDLED_TAGGER) if tagged else ""
     place = Place(folder or ".")
     pool = args.pool
     done = map_shards(
@@ -86,7 +88,8 @@ def run(args: Args) -> int:
         pool.engine, pool.jobs, pool.shard_size, pool.largest_mb, Line("measuring"),
     )  # fmt: skip
     measured, vectors = _results(done.output)
-    values = _values(items, measured, args.balance) if args.balance else None
+    if tagged:
+        values = [str(row.get("tag", "")) for row in measured]
     verdicts = choose(items, measured, vectors, values, rules)
     kept = [_row(item) for item, verdict in zip(items, verdicts) if not verdict.reason]
     dropped = [
@@ -130,12 +133,10 @@ def _results(output: str) -> tuple[list[dict[str, Any]], Any]:
         return rows, file["values"]
 
 
-def _values(items: Sequence[Item], measured: Sequence[Mapping[str, Any]], field: str) -> list[str]:
-    """What is balanced, of each sound; "" where nothing is known."""
+def _values(items: Sequence[Item], field: str) -> list[str]:
+    """What the manifest says of each sound, to be balanced; "" where it says nothing."""
     from sonograph.errors import InputError, did_you_mean
 
-    if field == TAG:
-        return [str(row.get("tag", "")) for row in measured]
     values = []
     for item in items:
         value: Any = item.row
