@@ -7,7 +7,7 @@ import json
 
 import fsspec
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sonograph.data.clips import Clip, Clips
@@ -19,6 +19,10 @@ def items_of(count: int) -> list[Item]:
     return [Item(k, f"/sounds/{k}.wav", str(k), row={"path": f"{k}.wav"}) for k in range(count)]
 
 
+calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@calm
 @given(st.integers(0, 300), st.integers(1, 70))
 def test_shards_hold_every_sound_once_in_order(count: int, size: int) -> None:
     items = items_of(count)
@@ -36,6 +40,7 @@ def test_a_shard_needs_a_size() -> None:
         cut(items_of(3), 0)
 
 
+@calm
 @given(st.lists(st.text(max_size=12), max_size=30))
 def test_names_are_unique_and_stay_below_a_folder(names: list[str]) -> None:
     named = _named([Item(k, "/a.wav", name) for k, name in enumerate(names)])

@@ -18,7 +18,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sonograph.errors import InputError, missing_extra
 from sonograph.scale.local import LOST, Tell, cores
@@ -46,10 +46,10 @@ def run_ray(task: Task, shards: Sequence[Shard], jobs: int, tell: Tell) -> None:
         tally = ray.remote(num_cpus=0)(_Tally).remote()
         rows = [{"shard": shard.number, "items": shard.to_json()} for shard in shards]
         sizes = {shard.number: len(shard.items) for shard in shards}
-        actors = min(jobs, len(shards))
+        actors, actor = min(jobs, len(shards)), cast(Any, _Actor)
         done = 0
         answers = data.from_items(rows, override_num_blocks=len(rows)).map(
-            _Actor,
+            actor,
             fn_constructor_args=(task, tally),
             compute=data.ActorPoolStrategy(size=actors),
             num_cpus=task.threads
@@ -138,7 +138,7 @@ def _ray() -> Iterator[Any]:
             yield ray
             return
         if given:
-            ray.init(address=given, log_to_driver=False, logging_level="error")
+            ray.init(address=given, log_to_driver=False, logging_level=logging.ERROR)
         else:
             # a socket's path may have 107 letters: not below TMPDIR, which can be long
             home = "/tmp" if Path("/tmp").is_dir() else None
@@ -149,7 +149,7 @@ def _ray() -> Iterator[Any]:
                 num_cpus=cores(),
                 object_store_memory=STORE_BYTES,
                 log_to_driver=False,
-                logging_level="error",
+                logging_level=logging.ERROR,
                 _temp_dir=folder,
             )
         try:
