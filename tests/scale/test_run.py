@@ -20,7 +20,7 @@ from sonograph.outputs import Embedding
 from sonograph.scale.places import PARTIAL, Place
 from sonograph.scale.run import map_shards
 from tests.conftest import ROOT
-from tests.e2e.commands import environment
+from tests.e2e.commands import environment, start
 from tests.scale.works import Listening, sounds
 
 
@@ -226,3 +226,21 @@ def test_a_driver_that_is_killed_goes_on(shelf, tmp_path) -> None:
     assert again == set(range(4)) - {int(name) for name in marked}
     assert done.new == len(heard.read_text().splitlines())
     assert same(str(out), straight)
+
+
+def test_ctrl_c_says_how_to_go_on_and_leaves_no_half(tmp_path) -> None:
+    sounds(tmp_path / "sounds", 40)
+    words = ["embed", "--manifest", "sounds", "-o", "out", "--jobs", "1", "--shard-size", "1"]
+    process = start(*words, cwd=tmp_path)
+    while not list(tmp_path.glob("out/marks/*.json")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out == ""
+    assert err.splitlines()[-1] == (
+        "sonograph: stopped: the same command goes on with what is in out"
+    )
+    assert sorted(os.listdir(tmp_path / "out")) == ["job.json", "marks", "shards"]
+    assert len(list(tmp_path.glob("out/marks/*"))) < 40

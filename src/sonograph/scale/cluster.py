@@ -29,6 +29,7 @@ STORE_BYTES = 256 << 20  # for objects on their way: here they are lines of a ma
 
 OWN = {  # of a Ray of our own
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_AUTH_MODE": "token",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # listen on 127.0.0.1, not on every interface
     "RAY_worker_niceness": "0",  # else beside anything busy the workers get nothing

@@ -91,8 +91,13 @@ def map_shards(
 
     if todo:
         progress(before, len(items), f"{before:,} of {len(items):,}")
-        _run(task, todo, engine, many, tell)
-        place.tidy()
+        try:
+            _run(task, todo, engine, many, tell)
+        except KeyboardInterrupt:
+            words = f"stopped: the same command goes on with what is in {output}"
+            raise KeyboardInterrupt(words) from None
+        finally:
+            place.tidy()
         marks = finished(place, shards)
     seconds = time.monotonic() - began
     if missing := [shard.name for shard in shards if shard.number not in marks]:
