@@ -41,6 +41,8 @@ VERBS = {
     "curate": "of many sounds those worth keeping: no silence, clipping, copies or outliers",
     "claim": "measure what a paper claims, here and now",
     "bench": "speed and memory beside the best-known peers",
+    "push": "publish a model: to a hub, or to a folder that others can read",
+    "pull": "fetch a model of a hub into a folder of your own",
     "doctor": "versions, threads, extras, and a two-second self-test",
 }
 
