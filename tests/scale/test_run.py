@@ -228,6 +228,7 @@ def test_a_driver_that_is_killed_goes_on(shelf, tmp_path) -> None:
     assert same(str(out), straight)
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on_and_leaves_no_half(tmp_path) -> None:
     sounds(tmp_path / "sounds", 40)
     words = ["embed", "--manifest", "sounds", "-o", "out", "--jobs", "1", "--shard-size", "1"]

@@ -60,6 +60,7 @@ def test_tag(room: Path, capsys) -> None:
     assert "1 could not be used, their rows say why" in said
 
 
+@pytest.mark.slow
 def test_embed_in_a_pool(room: Path, capsys) -> None:
     """With a process of its own; the merged vectors open as those of files do."""
     assert main(["embed", *GOOD, "-o", "single.npz"]) == 0
