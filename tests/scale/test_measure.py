@@ -59,6 +59,8 @@ def test_clipping_is_found_at_any_gain(tmp_path, gain: float, coding: str) -> No
     "samples",
     [
         tone(20, rate_hz=48_000),  # flat crests without corners
+        np.round(29_000 * tone(12, rate_hz=44_100)) / 32768,
+        np.round(20_000 * tone(30, rate_hz=48_000)) / 32768,
         0.999 * tone(441),
         np.random.default_rng(0).uniform(-1, 1, RATE),
         np.abs(tone(3)) * np.random.default_rng(0).uniform(0, 1, RATE),
@@ -66,7 +68,7 @@ def test_clipping_is_found_at_any_gain(tmp_path, gain: float, coding: str) -> No
         np.round(3 * tone(441)) / 32768,  # a few steps loud
         np.zeros(RATE),
     ],
-    ids=["low", "loud", "noise", "rectified", "pulse", "steps", "nothing"],
+    ids=["low", "lower", "bass", "loud", "noise", "rectified", "pulse", "steps", "nothing"],
 )
 def test_what_is_not_clipped(samples: np.ndarray) -> None:
     assert of(samples).clipped == 0
