@@ -11,7 +11,7 @@ import dataclasses
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from sonograph.errors import InputError, did_you_mean
 
@@ -38,6 +38,7 @@ VERBS = {
     "phonemes": "how a text is said, word by word, as models that speak read it",
     "spectrum": "how the vectors of models spread over a set: singular values and their entropy",
     "search": "find the sounds of a folder that are like a sound",
+    "curate": "of many sounds those worth keeping: no silence, clipping, copies or outliers",
     "claim": "measure what a paper claims, here and now",
     "bench": "speed and memory beside the best-known peers",
     "push": "publish a model: to a hub, or to a folder that others can read",
@@ -132,7 +133,7 @@ def _unboxed(drawn: str) -> str:
 
 
 def _know_options(kind: type, verb: str, arguments: list[str]) -> None:
-    known = {f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(kind)} | {"--help"}
+    known = {f"--{name.replace('_', '-')}" for name in _field_names(kind)} | {"--help"}
     for word in arguments:
         name = word.split("=")[0].replace("_", "-")
         if name.startswith("--") and name not in known:
@@ -140,6 +141,15 @@ def _know_options(kind: type, verb: str, arguments: list[str]) -> None:
                 f"`sonograph {verb}` has no option {name}.{did_you_mean(name, known)} "
                 f"See `sonograph {verb} --help`"
             )
+
+
+def _field_names(kind: type) -> Iterator[str]:
+    """The names of a verb's options, those of a group of options too."""
+    for field in dataclasses.fields(kind):
+        if dataclasses.is_dataclass(field.default):
+            yield from _field_names(type(field.default))
+        else:
+            yield field.name
 
 
 def _fail(message: str) -> int:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import itertools
 import pickle
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -11,6 +15,9 @@ import torch
 
 from sonograph.data.shards import ShardBatches, Shards, read_shards, write_shards
 from sonograph.errors import InputError
+from sonograph.train.log import read_log
+from sonograph.weights import read_tensors
+from tests.e2e.commands import environment
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 RATE = 8_000
@@ -54,6 +61,35 @@ def test_resume_is_exact_in_the_middle_of_a_shard(folder, workers):
         assert torch.equal(before["lengths"], after["lengths"])
 
 
+@pytest.mark.parametrize("workers", [0, 1, 2])
+@pytest.mark.parametrize("k", [0, 1, 2, 7, 13])
+def test_batches_from_a_number_on_are_those_of_a_straight_run(folder, workers, k):
+    """Also beyond the first epoch, and where workers come to its end at different times."""
+    batches = ShardBatches(str(folder), 2, 0.4, RATE, seed=5, workers=workers)
+    straight = list(itertools.islice(batches, k + 5))[k:]
+    for before, after in zip(straight, itertools.islice(batches.start_at(k), 5), strict=True):
+        assert before["ids"] == after["ids"]
+        assert torch.equal(before["waveform"], after["waveform"])
+
+
+def test_there_is_no_batch_before_the_first(folder):
+    with pytest.raises(InputError, match="no batch -1"):
+        ShardBatches(str(folder), 2, None, RATE).start_at(-1)
+
+
+def test_a_state_of_batches_from_a_number_on(folder):
+    """A run that went on by number is stopped and goes on by its state."""
+    batches = ShardBatches(str(folder), 2, None, RATE, workers=2).start_at(3)
+    stream = iter(batches)
+    next(stream)
+    state = batches.state_dict()
+    rest = [next(stream)["ids"] for _ in range(6)]
+    stream.close()
+    other = ShardBatches(str(folder), 2, None, RATE, workers=2).start_at(3)
+    other.load_state_dict(state)
+    assert [batch["ids"] for batch in itertools.islice(other, 6)] == rest
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_every_clip_comes_once_an_epoch_in_another_order_each(folder, workers):
     stream = iter(ShardBatches(str(folder), 1, None, RATE, workers=workers))
@@ -62,10 +98,17 @@ def test_every_clip_comes_once_an_epoch_in_another_order_each(folder, workers):
     assert ids[:12] != ids[12:]
 
 
-def test_any_fsspec_path_serves(noises):
-    url = "memory://bucket/noise"
-    write_shards(noises, url, shard_size=6)
+@pytest.mark.parametrize("kind", ["memory", "file"])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_any_fsspec_path_serves(noises, folder, tmp_path, kind, workers):
+    url = f"memory://bucket/noise{workers}" if kind == "memory" else f"file://{tmp_path}/other"
+    assert write_shards(noises, url, shard_size=3) == 4
     assert len(read_shards(url)) == 12
+    here = ShardBatches(str(folder), 2, 0.4, RATE, workers=workers)
+    there = ShardBatches(url, 2, 0.4, RATE, workers=workers)
+    for one, other in zip(itertools.islice(here, 7), itertools.islice(there, 7), strict=True):
+        assert one["ids"] == other["ids"]
+        assert torch.equal(one["waveform"], other["waveform"])
     with pytest.raises(InputError, match="already holds shards"):
         write_shards(noises, url)
 
@@ -101,3 +144,55 @@ def test_half_written_and_broken_sets_do_not_open(noises, folder, tmp_path):
 def test_too_many_workers_are_told(folder):
     with pytest.raises(InputError, match="too few for 5 workers"):
         next(iter(ShardBatches(str(folder), 2, None, RATE, workers=5)))
+
+
+TRAINING = """
+import sys
+import torch
+from sonograph.data.shards import ShardBatches
+from sonograph.train.config import TrainConfig
+from sonograph.train.trainer import Trainer
+
+def loss(model, batch, generator):
+    noise = torch.randn(batch["waveform"].shape, generator=generator)
+    said = model(batch["waveform"] + 0.1 * noise)
+    return {"loss": (said - batch["lengths"][:, None]).abs().mean()}
+
+if __name__ == "__main__":
+    torch.manual_seed(0)
+    shards, folder, workers, steps = sys.argv[1:]
+    batches = ShardBatches(shards, 2, 0.1, 8000, workers=int(workers))
+    config = TrainConfig(steps=int(steps), lr=1e-3, warmup_steps=0, save_every=4, log_every=1)
+    Trainer(torch.nn.Linear(800, 1), loss, batches, folder, config).run()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_a_training_on_shards_that_is_killed_ends_in_equal_weights(folder, tmp_path, workers):
+    """SIGKILL of the trainer at two moments, its workers in the middle of shards."""
+    script = tmp_path / "training.py"
+    script.write_text(TRAINING)
+
+    def start(name: str) -> subprocess.Popen:
+        words = [str(folder), str(tmp_path / name), str(workers), "60"]
+        return subprocess.Popen([sys.executable, str(script), *words], env=environment())
+
+    assert start("straight").wait(timeout=120) == 0
+    for until in (9, 30):
+        process = start("killed")
+        while process.poll() is None and _steps(tmp_path / "killed") < until:
+            time.sleep(0.01)
+        process.kill()
+        assert process.wait(timeout=60) == -signal.SIGKILL
+        assert until <= _steps(tmp_path / "killed") < 60
+    assert start("killed").wait(timeout=120) == 0
+    one, other = (
+        read_tensors(tmp_path / name / "model.safetensors") for name in ("straight", "killed")
+    )
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def _steps(run) -> int:
+    return max((line["step"] for line in read_log(run / "log.jsonl")), default=0)

@@ -2,8 +2,8 @@
 
 A shard is a tar of encoded clips beside a JSONL of their cuts. Written under temporary names and
 listed in `shards.json` last, so that a half-written set does not open. `read_shards` streams them;
-`ShardBatches` makes batches with torchdata's StatefulDataLoader and resumes at the very clip,
-with the same number of workers.
+`ShardBatches` makes batches with torchdata's StatefulDataLoader and resumes at the very clip, with
+the same number of workers: from a state, or from the number of a batch as the trainer asks for it.
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ def write_shards(
             for file in (cut_file, tar_file):
                 _put(system, file, posixpath.join(root, file.name))
             shards.append({"cuts": _about(cut_file), "recording": _about(tar_file)})
-        index = {"format": 1, "clips": len(cuts), "shards": shards}
+        sizes = [min(shard_size, len(cuts) - first) for first in range(0, len(cuts), shard_size)]
+        index = {"format": 1, "clips": len(cuts), "sizes": sizes, "shards": shards}
         system.pipe_file(posixpath.join(root, INDEX), (json.dumps(index, indent=2) + "\n").encode())
     return len(shards)
 
@@ -105,22 +106,36 @@ class Shards(torch.utils.data.IterableDataset):
     """An endless stream of (waveform, id, labels) from shards, shared among workers.
 
     Shards are shuffled anew every epoch by (seed, epoch); a worker takes every n-th. One shard is
-    held in memory at a time; its clips are shuffled too. The state is three numbers: epoch, place
-    in the epoch's list of shards, place in the shard.
+    held in memory at a time; its clips are shuffled too. The state is four numbers: which of the
+    workers this is, epoch, place in the epoch's list of shards, place in the shard.
+
+    after: so many batches of `batch_size` clips were taken from all workers in turn, before.
     """
 
-    def __init__(self, folder: str, rate_hz: int, crop_s: float | None, seed: int = 0):
+    def __init__(
+        self,
+        folder: str,
+        rate_hz: int,
+        crop_s: float | None,
+        seed: int = 0,
+        after: int = 0,
+        batch_size: int = 1,
+    ):
         self.folder, self.rate_hz, self.crop_s, self.seed = folder, rate_hz, crop_s, seed
+        self.after, self.batch_size = after, batch_size
         system, root = _system(folder)
         try:
             index = json.loads(system.cat_file(posixpath.join(root, INDEX)))
             self.shards: list[dict[str, Any]] = index["shards"]
             self.clips = int(index["clips"])
+            self.sizes: list[int] = index.get("sizes", [])
         except FileNotFoundError:
             raise InputError(f"{folder} holds no shards ({INDEX} is missing)") from None
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise InputError(f"{folder}/{INDEX} is broken ({error}): write it again") from None
-        self.place = {"epoch": 0, "shard": 0, "clip": 0}
+        if after and len(self.sizes) != len(self.shards):
+            raise InputError(f"{folder}/{INDEX} is of an older version: write the shards again")
+        self.place: dict[str, int] = {}
 
     def state_dict(self) -> dict[str, int]:
         """Where this worker's stream stands."""
@@ -141,10 +156,10 @@ class Shards(torch.utils.data.IterableDataset):
                 f"{self.folder} has {len(self.shards)} shards, too few for {count} workers: use "
                 "fewer workers or smaller shards"
             )
+        self.place = self.place or self._begin(number, count)
         while True:
             epoch = self.place["epoch"]
-            order = np.random.default_rng([self.seed, epoch]).permutation(len(self.shards))
-            mine = order[number::count]
+            mine = self._order(epoch)[self.place["worker"] :: count]
             while self.place["shard"] < len(mine):
                 shard = int(mine[self.place["shard"]])
                 clips = self.read(shard)
@@ -154,7 +169,24 @@ class Shards(torch.utils.data.IterableDataset):
                     self.place["clip"] += 1
                     yield self._crop(clips[row], epoch, shard, row)
                 self.place |= {"shard": self.place["shard"] + 1, "clip": 0}
-            self.place = {"epoch": epoch + 1, "shard": 0, "clip": 0}
+            self.place |= {"epoch": epoch + 1, "shard": 0, "clip": 0}
+
+    def _order(self, epoch: int) -> np.ndarray:
+        return np.random.default_rng([self.seed, epoch]).permutation(len(self.shards))
+
+    def _begin(self, number: int, count: int) -> dict[str, int]:
+        """Where a worker begins. The first one is asked first: it goes on as whoever is next."""
+        worker = (number + self.after) % count
+        left = self.batch_size * ((self.after + count - 1 - worker) // count)
+        epoch = 0
+        while True:
+            mine = self._order(epoch)[worker::count]
+            ends = np.cumsum([0] + [self.sizes[shard] for shard in mine]) if left else [0, 1]
+            if left < ends[-1]:
+                shard = int(np.searchsorted(ends, left, side="right")) - 1
+                clip = left - int(ends[shard])
+                return {"worker": worker, "epoch": epoch, "shard": shard, "clip": clip}
+            epoch, left = epoch + 1, left - int(ends[-1])
 
     def read(self, shard: int) -> list[Any]:
         """The cuts of one shard with their audio in memory, after its hash was checked."""
@@ -221,18 +253,26 @@ class ShardBatches:
         rate_hz: int,
         seed: int = 0,
         workers: int = 0,
+        after: int = 0,
     ):
         try:
             from torchdata.stateful_dataloader import StatefulDataLoader
         except ImportError:
             raise missing_extra("torchdata", "train") from None
         self.samples = None if crop_s is None else round(crop_s * rate_hz)
+        self.given = (folder, batch_size, crop_s, rate_hz, seed, workers)
         self.loader = StatefulDataLoader(
-            Shards(folder, rate_hz, crop_s, seed),
+            Shards(folder, rate_hz, crop_s, seed, after, batch_size),
             batch_size=batch_size,
             num_workers=workers,
             collate_fn=self._stack,
         )
+
+    def start_at(self, k: int) -> ShardBatches:
+        """The same batches from number k on (same number of workers)."""
+        if k < 0:
+            raise InputError(f"there is no batch {k}")
+        return ShardBatches(*self.given, after=k)
 
     def state_dict(self) -> dict[str, Any]:
         """Where the stream stands after the last batch that was taken."""

@@ -25,7 +25,7 @@ from sonograph.audio.live import Live
 from sonograph.audio.resample import resample_stream
 from sonograph.config import Config
 from sonograph.errors import InputError
-from sonograph.infer.windows import Sound
+from sonograph.infer.windows import Sound, blocks_of
 from sonograph.nn.separator import Separator
 from sonograph.outputs import Audio
 from sonograph.progress import Progress, silent
@@ -115,13 +115,13 @@ def separator_of(model: nn.Module) -> Separator:
     return inner.eval()
 
 
-def heard_in(model: Any, sound: str | Path, level: int | None = None) -> Separator | None:
+def heard_in(model: Any, sound: Sound, level: int | None = None) -> Separator | None:
     """A separator for all that a model which can be asked hears somewhere in a sound.
 
     level: sort by a level of the AudioSet ontology instead of by the names that the model knows.
     None where nothing is heard.
     """
-    blocks = stream(sound, BLOCK_S, rate_hz=model.rate_hz, channels="mono")
+    blocks = blocks_of(sound, model.rate_hz)
     detected = model.detect(torch.from_numpy(block[0]) for block in blocks)
     masks = model.classes_apart() if level is None else model.hierarchy(level)
     found = model.present(detected, masks)

@@ -12,6 +12,7 @@ EXTRAS = {
     "g722": ("G722",),
     "hub": ("huggingface_hub",),
     "search": ("faiss",),
+    "cluster": ("ray",),
     "speech": ("pocketsphinx", "onnxruntime", "speechmos", "pystoi"),
     "pesq": ("pesq",),
     "parity": ("transformers", "librosa", "kaldi_native_fbank", "peft", "panns_inference"),

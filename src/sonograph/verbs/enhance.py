@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
+from sonograph.verbs.many import Many
+
+if TYPE_CHECKING:
+    from sonograph.infer.separate import Manner
+    from sonograph.infer.windows import Sound
+    from sonograph.nn.separator import Separator
+    from sonograph.progress import Progress
+    from sonograph.scale.work import Answer, Given
+
 BUNDLED = "enhancer"
-PIPE = Path("-")
+PIPE = "-"
 
 
 @dataclasses.dataclass(frozen=True)
 class Args:
-    sounds: Positional[tuple[Path, ...]]
+    sounds: Positional[tuple[Path, ...]] = ()
     """Sound files, or folders of them; - for a stream through a pipe."""
-    output: Annotated[Path, arg(aliases=["-o"])] = Path("enhanced")
+    output: Annotated[str, arg(aliases=["-o"])] = "enhanced"
     """A file for one sound, a folder for several; - writes bare 16-bit samples to a pipe."""
     model: str = BUNDLED
     """A bundled name, a run folder, a published file, or a hub id."""
@@ -38,55 +47,93 @@ class Args:
     """Samples a second of a pipe that carries bare 16-bit samples rather than WAV."""
     json: bool = False
     """Print JSON."""
+    many: Many = Many()
 
 
 def run(args: Args) -> int:
-    import time
-
     from sonograph.errors import InputError
-    from sonograph.infer.separate import Manner, Source, separated, separator_of
-    from sonograph.infer.stems import stem_files
     from sonograph.infer.windows import sound_files
     from sonograph.progress import Line
-    from sonograph.verbs import show
-    from sonograph.weights import load
+    from sonograph.verbs import many, show
 
     if not 0 <= args.keep <= 1:
         raise InputError(f"--keep is {args.keep}: give a share, 0 to 1")
+    if args.many.manifest:
+        return many.run("enhance", args, idle=("rate",))
+    separator, manner = _model(args)
+    if args.sounds == (Path(PIPE),) or args.output == PIPE:
+        return _live(args, separator, manner)
+    files = sound_files(many.given(args.sounds))
+    told: list[dict[str, Any]] = []
+    for file, target in zip(files, _targets(args, files), strict=True):
+        line = Line(f"enhancing {file.name}")
+        made = _written(separator, manner, args, file, target, line)
+        told.append({"sound": str(file), "output": str(target), **made})
+        if not args.json:
+            lasts, speed = made["duration_s"], made["times_real_time"]
+            print(f"{target}: {lasts:.2f} s, {speed:.1f} times real time")
+    if args.json:
+        show.as_json(told)
+    return 0
+
+
+def _model(args: Args) -> tuple[Separator, Manner]:
+    from sonograph.errors import InputError
+    from sonograph.infer.separate import Manner, separator_of
+    from sonograph.weights import load
+
     manner = Manner(args.overlap, args.window, args.shifts)
     separator = separator_of(load(args.model))
     if "speech" not in separator.stems:
         raise InputError(
             f"{args.model} gives {', '.join(separator.stems)}, no speech: use `sonograph separate`"
         )
-    if args.sounds == (PIPE,) or args.output == PIPE:
-        return _live(args, separator, manner)
-    files = sound_files(args.sounds)
-    told: list[dict[str, Any]] = []
-    for file, target in zip(files, _targets(args, files), strict=True):
-        began, source = time.perf_counter(), Source.of(file)
-        done, line = 0, Line(f"enhancing {file.name}")
-        paths = {"speech": target}
-        with stem_files(paths, source.rate_hz, source.channels, args.coding, args.clip) as add:
-            for parts in separated(separator, source, manner, line):
-                add({"speech": _clean(parts, separator, args.keep)})
-                done += parts.shape[2]
-        took, lasts = time.perf_counter() - began, done / source.rate_hz
-        told.append(
-            {
-                "sound": str(file),
-                "output": str(target),
-                "rate_hz": source.rate_hz,
-                "duration_s": lasts,
-                "seconds": took,
-                "times_real_time": lasts / took,
-            }
-        )
-        if not args.json:
-            print(f"{target}: {lasts:.2f} s, {lasts / took:.1f} times real time")
-    if args.json:
-        show.as_json(told)
-    return 0
+    return separator, manner
+
+
+def _written(
+    separator: Separator,
+    manner: Manner,
+    args: Args,
+    sound: Sound,
+    target: Path,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Write the speech of a sound; how long it is and how long that took."""
+    import time
+
+    from sonograph.infer.separate import Source, separated
+    from sonograph.infer.stems import stem_files
+
+    began, source, done = time.perf_counter(), Source.of(sound), 0
+    paths = {"speech": target}
+    with stem_files(paths, source.rate_hz, source.channels, args.coding, args.clip) as add:
+        for parts in separated(separator, source, manner, progress):
+            add({"speech": _clean(parts, separator, args.keep)})
+            done += parts.shape[2]
+    took, lasts = time.perf_counter() - began, done / source.rate_hz
+    return {
+        "rate_hz": source.rate_hz,
+        "duration_s": lasts,
+        "seconds": took,
+        "times_real_time": lasts / took,
+    }
+
+
+def prepare(args: Args) -> Answer:
+    """The speech of a sound as a file, and its row in a pool's results."""
+    from sonograph.progress import silent
+    from sonograph.scale.work import SOUNDS, Done
+
+    separator, manner = _model(args)
+
+    def answer(given: Given) -> Done:
+        name = f"{given.item.name}.{args.format}"
+        made = _written(separator, manner, args, given.sound, given.folder / name, silent)
+        kept = {key: made[key] for key in ("rate_hz", "duration_s")}
+        return Done({"output": f"{SOUNDS}/{name}", **kept})
+
+    return answer
 
 
 def _clean(parts: Any, separator: Any, keep: float) -> Any:
@@ -101,11 +148,12 @@ def _targets(args: Args, files: list[Path]) -> list[Path]:
     from sonograph.errors import InputError
     from sonograph.infer.stems import track_names
 
-    if args.output.suffix.lower() in FORMATS:
+    output = Path(args.output)
+    if output.suffix.lower() in FORMATS:
         if len(files) > 1:
-            raise InputError(f"{len(files)} sounds do not fit into {args.output}: give a folder")
-        return [args.output]
-    return [args.output / f"{name}.{args.format}" for name in track_names(files)]
+            raise InputError(f"{len(files)} sounds do not fit into {output}: give a folder")
+        return [output]
+    return [output / f"{name}.{args.format}" for name in track_names(files)]
 
 
 def _live(args: Args, separator: Any, manner: Any) -> int:
@@ -122,7 +170,7 @@ def _live(args: Args, separator: Any, manner: Any) -> int:
         raise InputError("through a pipe: `sonograph enhance - -o -`, or one file and -o -")
     size, overlap = manner.sizes(separator)
     step_s = (size - overlap) / separator.rate_hz
-    if args.sounds == (PIPE,):
+    if args.sounds == (Path(PIPE),):
         source = Source.of(Live(sys.stdin.buffer, args.rate), step_s / 2)
     else:
         found = Source.of(args.sounds[0], step_s)

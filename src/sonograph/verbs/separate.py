@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
 
+from sonograph.verbs.many import Many
+
 if TYPE_CHECKING:
+    from sonograph.infer.separate import Manner
+    from sonograph.infer.windows import Sound
     from sonograph.nn.separator import Separator
+    from sonograph.progress import Progress
+    from sonograph.scale.work import Answer, Given
 
 MUSIC, ANYTHING = "guitar", "anything"  # bundled models that are taken unless another is named
 
 
 @dataclasses.dataclass(frozen=True)
 class Args:
-    sounds: Positional[tuple[Path, ...]]
+    sounds: Positional[tuple[Path, ...]] = ()
     """Sound files, or folders of them."""
     model: str = ""
     """A bundled name, a run folder, a published file, or a hub id."""
-    output: Annotated[Path, arg(aliases=["-o"])] = Path("separated")
+    output: Annotated[str, arg(aliases=["-o"])] = "separated"
     """The folder to write into."""
     name: str = "{track}/{stem}.{ext}"
     """What files are called within it."""
@@ -51,59 +58,36 @@ class Args:
     """What becomes of values beyond full scale: all parts softer, cut, or an error."""
     json: bool = False
     """Print JSON."""
+    many: Many = Many()
 
 
 def run(args: Args) -> int:
-    import time
-
-    from sonograph.errors import InputError
-    from sonograph.infer.separate import Manner, Source, part_names, separated
-    from sonograph.infer.stems import stem_files, track_names
+    from sonograph.infer.stems import track_names
     from sonograph.infer.windows import sound_files
     from sonograph.progress import Line
-    from sonograph.verbs import show
+    from sonograph.verbs import many, show
 
-    if args.two_stems and args.stems:
-        raise InputError("give --stems or --two-stems, not both")
-    asked = bool(args.query) + bool(args.like) + args.auto
-    if asked > 1:
-        raise InputError("give one of --query, --like and --auto")
-    manner = Manner(args.overlap, args.window, args.shifts)
-    files, model = sound_files(args.sounds), _model(args, bool(asked))
+    _check(args)
+    if args.many.manifest:
+        return many.run("separate", args)
+    manner = _manner(args)
+    files, model = sound_files(many.given(args.sounds)), _model(args)
     told: list[dict[str, Any]] = []
     for track, file in zip(track_names(files), files, strict=True):
-        began = time.perf_counter()
         separator = _asked(model, args, file)
         if separator is None:
             told.append({"sound": str(file), "stems": {}})
             if not args.json:
                 print(f"{file}: nothing that the model knows is heard")
             continue
-        source, known = Source.of(file), part_names(separator)
-        chosen = _chosen(args, separator)
-        paths = {stem: _path(args, track, stem) for stem in chosen}
+        paths = _paths(args, Path(args.output), track, separator)
         line = Line(f"separating {file.name}")
-        with stem_files(paths, source.rate_hz, source.channels, args.coding, args.clip) as add:
-            done = 0
-            for block in separated(separator, source, manner, line):
-                parts = dict(zip(known, block, strict=True))
-                if args.two_stems:
-                    parts[_other(args)] = block.sum(0) - parts[args.two_stems]
-                add(parts)
-                done += block.shape[2]
-        took, lasts = time.perf_counter() - began, done / source.rate_hz
-        told.append(
-            {
-                "sound": str(file),
-                "stems": {stem: str(path) for stem, path in paths.items()},
-                "rate_hz": source.rate_hz,
-                "duration_s": lasts,
-                "seconds": took,
-                "times_real_time": lasts / took,
-            }
-        )
+        made = _written(separator, manner, args, file, paths, line)
+        stems = {stem: str(path) for stem, path in paths.items()}
+        told.append({"sound": str(file), "stems": stems, **made})
         if not args.json:
-            print(f"{file}: {lasts:.2f} s, {lasts / took:.1f} times real time")
+            lasts, speed = made["duration_s"], made["times_real_time"]
+            print(f"{file}: {lasts:.2f} s, {speed:.1f} times real time")
             for path in paths.values():
                 print(f"  {path}")
     if args.json:
@@ -111,10 +95,87 @@ def run(args: Args) -> int:
     return 0
 
 
-def _model(args: Args, asked: bool) -> Any:
+def _check(args: Args) -> None:
+    from sonograph.errors import InputError
+
+    if args.two_stems and args.stems:
+        raise InputError("give --stems or --two-stems, not both")
+    if bool(args.query) + bool(args.like) + args.auto > 1:
+        raise InputError("give one of --query, --like and --auto")
+
+
+def _manner(args: Args) -> Manner:
+    from sonograph.infer.separate import Manner
+
+    return Manner(args.overlap, args.window, args.shifts)
+
+
+def _written(
+    separator: Separator,
+    manner: Manner,
+    args: Args,
+    sound: Sound,
+    paths: Mapping[str, Path],
+    progress: Progress,
+) -> dict[str, Any]:
+    """Write the parts of a sound that have a path; how long it is and how long that took."""
+    import time
+
+    from sonograph.infer.separate import Source, part_names, separated
+    from sonograph.infer.stems import stem_files
+
+    began, source, done = time.perf_counter(), Source.of(sound), 0
+    known = part_names(separator)
+    with stem_files(paths, source.rate_hz, source.channels, args.coding, args.clip) as add:
+        for block in separated(separator, source, manner, progress):
+            parts = dict(zip(known, block, strict=True))
+            if args.two_stems:
+                parts[_other(args)] = block.sum(0) - parts[args.two_stems]
+            add(parts)
+            done += block.shape[2]
+    took, lasts = time.perf_counter() - began, done / source.rate_hz
+    return {
+        "rate_hz": source.rate_hz,
+        "duration_s": lasts,
+        "seconds": took,
+        "times_real_time": lasts / took,
+    }
+
+
+def prepare(args: Args) -> Answer:
+    """The parts of a sound as files, and its row in a pool's results."""
+    from sonograph.errors import InputError
+    from sonograph.progress import silent
+    from sonograph.scale.work import SOUNDS, Done
+
+    if "{track}" not in args.name:
+        raise InputError(f"--name {args.name!r} needs {{track}}, so that sounds stay apart")
+    manner, model = _manner(args), _model(args)
+    fixed = None if args.auto else _asked(model, args, None)
+    if fixed is not None:
+        _paths(args, Path(), "track", fixed)  # what cannot be asked for stops everything
+
+    def answer(given: Given) -> Done:
+        separator = fixed or _asked(model, args, given.sound)
+        if separator is None:  # nothing is heard that the model knows
+            return Done({"stems": {}})
+        paths = _paths(args, given.folder, given.item.name, separator)
+        made = _written(separator, manner, args, given.sound, paths, silent)
+        stems = {
+            stem: f"{SOUNDS}/{path.relative_to(given.folder).as_posix()}"
+            for stem, path in paths.items()
+        }
+        kept = {key: made[key] for key in ("rate_hz", "duration_s")}
+        return Done({"stems": stems, **kept})
+
+    return answer
+
+
+def _model(args: Args) -> Any:
     from sonograph.errors import InputError
     from sonograph.weights import bundled, load
 
+    asked = args.query or args.like or args.auto
     name = args.model or (ANYTHING if asked else MUSIC)
     if not args.model and name not in bundled():
         raise InputError(
@@ -124,7 +185,7 @@ def _model(args: Args, asked: bool) -> Any:
     return load(name)
 
 
-def _asked(model: Any, args: Args, file: Path) -> Separator | None:
+def _asked(model: Any, args: Args, sound: Sound | None) -> Separator | None:
     """The separator for what was asked; None where nothing was found."""
     from sonograph.errors import InputError
     from sonograph.infer.separate import heard_in, separator_of
@@ -139,7 +200,8 @@ def _asked(model: Any, args: Args, file: Path) -> Separator | None:
         return model.asked({name: model.condition_of_class(name) for name in args.query})
     if args.like:
         return model.asked({f"like {path.stem}": _example(model, path) for path in args.like})
-    return heard_in(model, file, args.level)
+    assert sound is not None  # what is in it is found out
+    return heard_in(model, sound, args.level)
 
 
 def _example(model: Any, path: Path) -> Any:
@@ -170,11 +232,17 @@ def _chosen(args: Args, separator: Separator) -> list[str]:
     return wanted or list(useful_parts(separator))
 
 
+def _paths(args: Args, folder: Path, track: str, separator: Separator) -> dict[str, Path]:
+    """A file for each part that is wanted."""
+    return {stem: folder / _name(args, track, stem) for stem in _chosen(args, separator)}
+
+
 def _other(args: Args) -> str:
     return f"no_{args.two_stems}"
 
 
-def _path(args: Args, track: str, stem: str) -> Path:
+def _name(args: Args, track: str, stem: str) -> Path:
+    """What the file of a part is called below the output folder."""
     from sonograph.errors import InputError
 
     safe = stem.replace("/", "-").replace("\\", "-").strip(". ") or "stem"
@@ -184,8 +252,8 @@ def _path(args: Args, track: str, stem: str) -> Path:
         raise InputError(
             f"--name {args.name!r}: {{track}}, {{stem}} and {{ext}} are known"
         ) from None
-    path = args.output / name
-    if "{stem}" not in args.name or ".." in Path(name).parts or Path(name).is_absolute():
+    path = Path(name)
+    if "{stem}" not in args.name or ".." in path.parts or path.is_absolute():
         raise InputError(f"--name {args.name!r} needs {{stem}}, and stays below the output folder")
     return (
         path if path.suffix == f".{args.format}" else path.with_name(f"{path.name}.{args.format}")

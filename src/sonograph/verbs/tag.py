@@ -5,14 +5,19 @@ from __future__ import annotations
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
+
+from sonograph.verbs.many import Many
+
+if TYPE_CHECKING:
+    from sonograph.scale.work import Answer, Given
 
 
 @dataclasses.dataclass(frozen=True)
 class Args:
-    sounds: Positional[tuple[Path, ...]]
+    sounds: Positional[tuple[Path, ...]] = ()
     """Sound files, or folders of them; - for a stream through a pipe, tagged as it comes."""
     model: str = ""
     """A model with labels: a bundled name, a run folder, a published file, or a hub id."""
@@ -24,14 +29,15 @@ class Args:
     """Print when each label is heard, too."""
     format: Literal["text", "json", "csv", "audacity"] = "text"
     """csv: file, start, end, label, score. audacity: a label track to import, of one sound."""
-    output: Annotated[Path | None, arg(aliases=["-o"])] = None
-    """Where to write csv, audacity or json, instead of the screen."""
+    output: Annotated[str | None, arg(aliases=["-o"])] = None
+    """Where to write csv, audacity or json, instead of the screen; of a manifest, a folder."""
     rate: int | None = None
     """Samples a second of a pipe that carries bare 16-bit samples rather than WAV."""
     batch: int = 8
     """Windows at once."""
     json: bool = False
     """Print JSON, the same as --format json."""
+    many: Many = Many()
 
 
 def run(args: Args) -> int:
@@ -39,16 +45,18 @@ def run(args: Args) -> int:
     from sonograph.infer.tag import tag
     from sonograph.infer.windows import sound_files
     from sonograph.progress import Line
-    from sonograph.verbs import show
+    from sonograph.verbs import many, show
 
     if args.least is not None and not 0 <= args.least <= 1:
         raise InputError(f"--least is {args.least}: give a probability, 0 to 1")
+    if args.many.manifest:
+        return many.run("tag", args, idle=("format", "top", "spans", "rate"))
     form = "json" if args.json else args.format
     if form == "text" and args.output:
         raise InputError("-o needs --format csv, audacity or json")
     if args.sounds == (Path("-"),):
         return _live(args, form)
-    files = sound_files(args.sounds)
+    files = sound_files(many.given(args.sounds))
     if form == "audacity" and len(files) > 1:
         raise InputError(f"a label track is of one sound, not {len(files)}: use --format csv")
     model, results = _model(args.model), []
@@ -113,7 +121,22 @@ def _csv(results: list[Any]) -> str:
     return text.getvalue()
 
 
-def _give(content: str, output: Path | None) -> None:
+def prepare(args: Args) -> Answer:
+    """The labels of a sound, as a row of a pool's results."""
+    from sonograph.infer.tag import require_labels, tag
+    from sonograph.scale.work import Done
+
+    model = _model(args.model)
+    require_labels(model)
+
+    def answer(given: Given) -> Done:
+        told = tag(model, given.sound, args.batch, least=args.least).to_json()
+        return Done({key: value for key, value in told.items() if key != "name"})
+
+    return answer
+
+
+def _give(content: str, output: str | None) -> None:
     from sonograph.writing import write_whole
 
     if output is None:
