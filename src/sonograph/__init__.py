@@ -32,6 +32,7 @@ _HOMES = {
     "enhance": "sonograph.infer.separate",
     "speak": "sonograph.infer.speak",
     "open_voice": "sonograph.infer.speak",
+    "export": "sonograph.exports.writing",
     "InputError": "sonograph.errors",
 }
 __all__ = [*_HOMES, "__version__"]
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from sonograph.audio.io import read as read
     from sonograph.audio.io import write as write
     from sonograph.errors import InputError as InputError
+    from sonograph.exports.writing import export as export
     from sonograph.infer.separate import enhance as enhance
     from sonograph.infer.separate import separate as separate
     from sonograph.infer.speak import open_voice as open_voice
