@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ from sonograph.audio import fourier
 LONGEST = 8192  # samples of a frame; longer transforms are left to torch
 
 
-class plainly(TorchFunctionMode):  # noqa: N801 (it is called like a function)
+class plainly(TorchFunctionMode):
     """Inside of it torch's transforms of frames are products, searches are comparisons, and
     complex numbers are padded by their parts. The same answers, to rounding.
 
@@ -43,8 +44,20 @@ def _irfft(input: Tensor, n: int, dim: int = -1) -> Tensor:
 
 
 def _stft(
-    input: Tensor, n_fft: int, hop_length: int, window: Tensor, return_complex: bool = True
+    input: Tensor,
+    n_fft: int,
+    hop_length: int,
+    win_length: int | None = None,
+    window: Tensor | None = None,
+    center: bool = True,
+    pad_mode: str = "reflect",
+    normalized: bool = False,
+    onesided: bool | None = None,
+    return_complex: bool = True,
+    align_to_window: bool | None = None,
 ) -> Tensor:
+    assert window is not None
+    assert (center, pad_mode, normalized) == (True, "reflect", False)
     return fourier.stft(input, n_fft, hop_length, window)
 
 
@@ -54,9 +67,14 @@ def _istft(
     hop_length: int,
     win_length: int | None = None,
     window: Tensor | None = None,
+    center: bool = True,
+    normalized: bool = False,
+    onesided: bool | None = None,
     length: int | None = None,
+    return_complex: bool = False,
 ) -> Tensor:
     assert window is not None
+    assert (center, normalized) == (True, False)
     return fourier.istft(input, n_fft, hop_length, window, length)
 
 
@@ -79,6 +97,24 @@ def _bucketize(input: Tensor, boundaries: Tensor, right: bool = False) -> Tensor
     return (boundaries <= values if right else boundaries < values).sum(-1)
 
 
+def _split(tensor: Tensor, split_size: Any, dim: int = 0) -> Any:
+    """By slices: the exporter's own pass trips over lists of sizes."""
+    if not isinstance(split_size, list | tuple):
+        return tensor.split(split_size, dim)
+    ends = list(itertools.accumulate(split_size))
+    pairs = zip([0, *ends], split_size)
+    return tuple(tensor.narrow(dim, begin, size) for begin, size in pairs)
+
+
+def _repeated(input: Tensor, repeats: Any, dim: int | None = None, **more: Any) -> Tensor:
+    if not isinstance(repeats, int) or dim is None or more:
+        return torch.repeat_interleave(input, repeats, dim, **more)
+    place = dim % input.ndim
+    shape = [-1] * (input.ndim + 1)
+    shape[place + 1] = repeats
+    return input.unsqueeze(place + 1).expand(shape).flatten(place, place + 1)
+
+
 def _cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "") -> Tensor:
     """Distances of rows, as torch's: by products."""
     if p != 2:
@@ -97,4 +133,8 @@ OWN: Mapping[Callable, Callable] = {
     torch.searchsorted: _searchsorted,
     torch.bucketize: _bucketize,
     torch.cdist: _cdist,
+    torch.split: _split,
+    Tensor.split: _split,
+    torch.repeat_interleave: _repeated,
+    Tensor.repeat_interleave: _repeated,
 }

@@ -79,7 +79,8 @@ def _followed(surface: Surface, free: tuple[str, ...], least: int) -> Any:
     size = length.fitted(SHARE * length.usual) if length.name in free else length.usual
     inputs = surface.draw(clips, size, torch.Generator().manual_seed(SEED))
     shapes = _dims(surface, free, least)
-    with torch.no_grad(), plainly(), symbols(), quiet():
+    # with gradients on, though nothing asks for them: then no work is cut up to save memory
+    with torch.enable_grad(), plainly(), symbols(), quiet():
         program = torch.export.export(
             module, inputs, dynamic_shapes=shapes, prefer_deferred_runtime_asserts_over_guards=True
         )
@@ -199,9 +200,16 @@ def _least_in(message: str) -> int | None:
 
 def reason(error: BaseException) -> str:
     """Which part stands in the way, and why."""
-    said = re.sub(r"\x1b\[\d*m", "", str(error))
+    cause = error
+    while cause.__cause__ is not None and str(cause.__cause__):
+        cause = cause.__cause__
+    said = re.sub(r"\x1b\[\d*m", "", f"{error}\n{cause}")
     if unknown := re.search(r"No ONNX function found for <OpOverload\(op='([\w.]+)'", said):
         return f"ONNX has no {unknown[1]}"
+    if str(error).startswith(
+        ("Failed to convert", "An error occurred")
+    ):  # and then advice; what failed is the cause
+        said = str(cause)
     lines = [line.strip(" -|\t") for line in said.splitlines()]
     words = next((line for line in lines if line), type(error).__name__)
     if words.startswith(("Constraints violated", "Specializations unexpectedly")):

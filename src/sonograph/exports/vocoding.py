@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sonograph.audio.feature_spec import FeatureSpec, Frontend
+from sonograph.errors import InputError
 from sonograph.exports.listening import noises
 from sonograph.exports.ports import BATCH, Draw, Length, Port, Surface
 
@@ -51,8 +52,14 @@ class VocodingFromNoise(nn.Module):
 
 
 def vocoder_surface(vocoder: Vocoder) -> Surface:
+    from sonograph.systems.speak.sv2tts.wavernn import Conditioned
     from sonograph.systems.vocode.periodwave.model import PeriodWave
 
+    if isinstance(vocoder, Conditioned):
+        raise InputError(
+            f"no format carries a {type(vocoder).__name__}: it says one sample after another, and "
+            "followed once that is a graph of as many steps as samples; export another vocoder"
+        )
     spec = vocoder.spec
     inputs = (Port("features", (BATCH, spec.rows, "frames"), "as `features` says"),)
     module: nn.Module = Vocoding(vocoder)

@@ -37,6 +37,8 @@ def run(args: Args) -> int:
     from sonograph.verbs import show
 
     writer_of(args.format)
+    if args.int8 and args.format != "onnx":
+        raise InputError(f"int8 is written for onnx, not for {args.format}: leave one of them out")
     if not 0 < args.loss <= 1:
         raise InputError(f"--loss is {args.loss}: give a share, more than 0 and up to 1")
     int8 = _int8(args) if args.int8 else None
