@@ -63,7 +63,7 @@ def carried(name: str, form: str) -> Row | str:
 
 
 def model_of(name: str) -> Any:
-    """A bundled model, or a preset whose weights are all random: what begins as 0 hides the rest."""
+    """A bundled model, or a preset with no weights of 0, which would hide the rest."""
     if name in weights.bundled():
         return weights.load(name)
     model = registry.build(name).eval()

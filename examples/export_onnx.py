@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import tempfile
@@ -20,7 +19,7 @@ sound = np.load(sys.argv[2])[None, : about["sizes"]["samples"]["most"]]
 (scores,) = model.run(None, {about["inputs"][0]["name"]: sound})
 for k in scores[0].argsort()[::-1][:3]:
     print(f"{scores[0, k]:6.1%}  {about['labels'][k]}")
-print("torch" in sys.modules and "with torch" or f"{about['rate_hz']} Hz, without torch")
+assert "torch" not in sys.modules
 """
 
 
@@ -29,11 +28,9 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         done = sound.export("panns-mini", folder)
-        print(
-            f"{done.file.name}: largest error {json.loads(done.sheet.read_text())['largest_error']:.0e}"
-        )
+        print(f"{done.file.name}: largest error {done.told['largest_error']:.0e}")
         speech = sound.speak("Is anybody at the door?").resample(done.told["rate_hz"])
-        np.save(path := Path(folder) / "speech.npy", np.tile(speech.samples[0], 2)[:80_000])
+        np.save(path := Path(folder) / "speech.npy", np.tile(speech.samples[0], 2))
         subprocess.run([sys.executable, "-c", TAG, done.sheet, path], check=True)
 
 

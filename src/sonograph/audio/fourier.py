@@ -81,4 +81,6 @@ def istft(
 
 
 def _like(exact: np.ndarray, values: Tensor) -> Tensor:
-    return torch.as_tensor(exact, dtype=values.dtype, device=values.device)
+    # in its kind before torch sees it: exporters keep what they are given, and cast it in each call
+    kind = np.float64 if values.dtype == torch.float64 else np.float32
+    return torch.as_tensor(exact.astype(kind), device=values.device).to(values.dtype)

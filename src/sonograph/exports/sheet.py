@@ -53,8 +53,11 @@ def sheet(
 
 def _port(port: Port, surface: Surface, free: tuple[str, ...]) -> dict[str, Any]:
     """As a JSON object; axes that are not free as numbers."""
-    known = {"batch": surface.batches[0], surface.length.name: surface.length.usual}
-    shape = [axis if axis in free else known.get(axis, axis) for axis in port.shape]  # type: ignore[call-overload]
+    known: dict[int | str, int] = {
+        "batch": surface.batches[0],
+        surface.length.name: surface.length.usual,
+    }
+    shape = [axis if axis in free else known.get(axis, axis) for axis in port.shape]
     return {"name": port.name, "shape": shape, "dtype": port.dtype, "holds": port.words}
 
 

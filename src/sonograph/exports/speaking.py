@@ -123,7 +123,9 @@ def voice_surface(acoustic: Acoustic) -> Surface:
     from sonograph.text.tokens import alphabet
 
     spec, tokens = acoustic.spec, getattr(acoustic, "config", None).tokens  # type: ignore[union-attr]
-    inputs = (Port("ids", (1, "tokens"), "numbers of `symbols`, from 0", "int64"),)
+    inputs: tuple[Port, ...] = (
+        Port("ids", (1, "tokens"), "numbers of `symbols`, from 0", "int64"),
+    )
     module: nn.Module = Saying(acoustic)
     noise: tuple[int, ...] = ()
     if isinstance(acoustic, FastSpeech):

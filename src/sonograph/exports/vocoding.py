@@ -61,7 +61,9 @@ def vocoder_surface(vocoder: Vocoder) -> Surface:
             "followed once that is a graph of as many steps as samples; export another vocoder"
         )
     spec = vocoder.spec
-    inputs = (Port("features", (BATCH, spec.rows, "frames"), "as `features` says"),)
+    inputs: tuple[Port, ...] = (
+        Port("features", (BATCH, spec.rows, "frames"), "as `features` says"),
+    )
     module: nn.Module = Vocoding(vocoder)
     draw = features_of_noise(spec)
     if isinstance(vocoder, PeriodWave):

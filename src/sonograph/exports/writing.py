@@ -60,7 +60,7 @@ def export(
         raise InputError(f"int8 is written for onnx, not for {format}: leave one of them out")
     loaded: Any = model if not isinstance(model, str | os.PathLike) else load(model)
     loaded.eval()
-    surface, name = surface_of(loaded), name_of(loaded)
+    surface, name = surface_of(loaded), Path(name_of(loaded)).name
     with _beside(Path(folder)) as place:
         file = place / f"{name}{writer.SUFFIX}"
         traced, done = carried(surface, writer, file, name, format, progress)
