@@ -28,12 +28,13 @@ def sheet(
 
     card = dict(getattr(model, "card", {}) or {})
     described = model.describe() if hasattr(model, "describe") else {}
+    within = described.get("encoder") or described.get("separator") or {}  # of a head, of notes
     length = dataclasses.replace(surface.length, least=least)
     return {
         "format": FORMAT,
         "name": card.get("name") or getattr(model, "name", ""),
         "kind": surface.kind,
-        "system": card.get("system") or described.get("system", ""),
+        "system": card.get("system") or described.get("system") or within.get("system", ""),
         "written_as": form,
         "opset": OPSET if form == "onnx" else None,
         "file": file.name,

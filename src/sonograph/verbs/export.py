@@ -44,7 +44,7 @@ def run(args: Args) -> int:
     int8 = _int8(args) if args.int8 else None
     done = export(args.model, args.output, args.format, int8, Line("exporting"))  # type: ignore[arg-type]
     if args.json:
-        show.as_json({"file": str(done.file), "sheet": str(done.sheet), **done.told})
+        show.as_json({**done.told, "file": str(done.file), "sheet": str(done.sheet)})
     else:
         _print(done)
     return 0
