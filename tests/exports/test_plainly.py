@@ -28,6 +28,9 @@ CASES = {
     "cdist": lambda x: torch.cdist(x[:, :800].view(2, 100, 8), x[:, 900:980].view(2, 10, 8)),
     "cdist of absolute values": lambda x: torch.cdist(x[:, :80].view(2, 10, 8), x[None, 0, :8], 1),
     "repeat_interleave": lambda x: x[:, None, :40].repeat_interleave(3, dim=-1),
+    "repeat_interleave, each": lambda x: x[:, :3].repeat_interleave(
+        torch.tensor([2, 0, 3]), dim=1, output_size=5
+    ),
     "split": lambda x: torch.cat(x.split([1000, 500, 1500], dim=1)[::-1], dim=1),
     "split, equal": lambda x: torch.stack(x.split(1000, dim=1)),
 }
