@@ -109,8 +109,8 @@ def _split(tensor: Tensor, split_size: Any, dim: int = 0) -> Any:
 def _repeated(input: Tensor, repeats: Any, dim: int | None = None, **more: Any) -> Tensor:
     size = more.get("output_size")
     if isinstance(repeats, Tensor) and dim is not None and size is not None:
-        place = torch.arange(size, device=input.device)
-        return input.index_select(dim, _bucketize(place, repeats.cumsum(0), right=True))
+        along = torch.arange(size, device=input.device)
+        return input.index_select(dim, _bucketize(along, repeats.cumsum(0), right=True))
     if not isinstance(repeats, int) or dim is None or more:
         return torch.repeat_interleave(input, repeats, dim, **more)
     place = dim % input.ndim
