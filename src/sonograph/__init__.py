@@ -36,6 +36,7 @@ _HOMES = {
     "pull": "sonograph.hub",
     "SonographEmbedder": "sonograph.estimators",
     "SonographClassifier": "sonograph.estimators",
+    "export": "sonograph.exports.writing",
     "InputError": "sonograph.errors",
 }
 __all__ = [*_HOMES, "__version__"]
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from sonograph.estimators import SonographEmbedder as SonographEmbedder
     from sonograph.hub import pull as pull
     from sonograph.hub import push as push
+    from sonograph.exports.writing import export as export
     from sonograph.infer.separate import enhance as enhance
     from sonograph.infer.separate import separate as separate
     from sonograph.infer.speak import open_voice as open_voice

@@ -39,6 +39,7 @@ VERBS = {
     "spectrum": "how the vectors of models spread over a set: singular values and their entropy",
     "search": "find the sounds of a folder that are like a sound",
     "curate": "of many sounds those worth keeping: no silence, clipping, copies or outliers",
+    "export": "a model as a file that other programs run: ONNX, torch.export, AOTInductor",
     "claim": "measure what a paper claims, here and now",
     "bench": "speed and memory beside the best-known peers",
     "push": "publish a model: to a hub, or to a folder that others can read",

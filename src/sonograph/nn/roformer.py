@@ -142,7 +142,7 @@ class Roformer(nn.Module):
         self.norm = L2Norm(width) if norm else nn.Identity()
 
     def forward(self, x: Float[Tensor, "n m d"]) -> Float[Tensor, "n m d"]:
-        if x.device.type != "cpu":
+        if x.device.type != "cpu" or torch.compiler.is_exporting():
             return self.rows(x)
         # rows do not see each other: a few at a time stay in the cache
         other = 1 if self.along == "first" else 0

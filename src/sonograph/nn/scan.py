@@ -48,6 +48,7 @@ from torch.autograd.function import once_differentiable
 Order = Literal["forward", "backward"]
 CACHE = 400_000  # numbers of a block's decays (as many of its states) that a core's cache holds
 AT_ONCE = 1 << 26  # of an accelerator's block
+MOST_TOKENS = 1 << 13  # of an exported scan of open length
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,12 +91,47 @@ def selective_scan(
     with torch.autocast(u.device.type, enabled=False):
         u, delta, A, B, C = (x.to(kind) for x in (u, delta, A, B, C))
         batch, length, channels = u.shape
+        if torch.compiler.is_exporting():  # nothing in place, no blocks by size
+            return doubled_scan(u, delta, A, B, C, order)
         if blocks is None:
             blocks = blocks_for(batch, length, channels, A.shape[1], u.device.type)
         if blocks.chunks > 1 and (rest := -length % blocks.steps):  # delta 0: passed over
             u, delta, B, C = (F.pad(x, (0, 0, 0, rest)) for x in (u, delta, B, C))
         y: Tensor = Scan.apply(u, delta, A, B, C, order, blocks)  # type: ignore[no-untyped-call]
         return y[:, :length]
+
+
+def doubled_scan(
+    u: Float[Tensor, "b l e"],
+    delta: Float[Tensor, "b l e"],
+    A: Float[Tensor, "e n"],
+    B: Float[Tensor, "b l n"],
+    C: Float[Tensor, "b l n"],
+    order: Order = "forward",
+) -> Float[Tensor, "b l e"]:
+    """The same in about log2 l steps over all tokens at once, each of which looks twice as far back
+    (Hillis and Steele 1986): l log l work and whole states in memory, but a graph that is short and
+    the same for every length. For export; up to MOST_TOKENS where the length is open.
+    """
+    length = u.shape[1]
+    h = (delta * u)[..., None] * B[:, :, None]
+    decay = (delta[..., None] * A).exp()
+    reach, most = 1, length if type(length) is int else MOST_TOKENS
+    while reach < most:
+        h = h + decay * _earlier(h, reach, order, 0.0)
+        decay = decay * _earlier(decay, reach, order, 1.0)
+        reach *= 2
+    return (h * C[:, :, None]).sum(3)
+
+
+def _earlier(
+    x: Float[Tensor, "b l e n"], count: int, order: Order, value: float
+) -> Float[Tensor, "b l e n"]:
+    """What lies `count` tokens before in this order; `value` where there is none."""
+    length = x.shape[1]
+    if order == "forward":
+        return F.pad(x, (0, 0, 0, 0, count, 0), value=value)[:, :length]
+    return F.pad(x, (0, 0, 0, 0, 0, count), value=value)[:, count:]
 
 
 def sequential_scan(
