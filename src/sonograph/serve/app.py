@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-import anyio
-import anyio.to_thread
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -26,7 +22,8 @@ from sonograph.serve.jobs import in_order
 from sonograph.serve.models import Models
 from sonograph.serve.names import attachment
 from sonograph.serve.service import Service
-from sonograph.serve.settings import NOW_LARGEST_BYTES, Settings
+from sonograph.serve.settings import Settings
+from sonograph.serve.threads import look, work
 
 Seconds = Annotated[float, Query(ge=0, le=1e7, allow_inf_nan=False)]
 End = Annotated[float | None, Query(gt=0, le=1e7, allow_inf_nan=False)]
@@ -161,7 +158,7 @@ def _sounds(made: FastAPI) -> None:
     )
     async def upload(request: Request):
         """Take in a sound: it is streamed to disk, and checked by decoding it."""
-        received = await service.upload(request, service.settings.largest_bytes)
+        received = await service.upload(request)
         return (await work(service.keep, received)).info()
 
     @made.get("/api/sounds", response_model=list[shapes.SoundInfo])
@@ -336,26 +333,19 @@ def _now(made: FastAPI) -> None:
         _507="The disk is full.",
     )
 
-    async def answer(request: Request, do: Callable[..., Any], model: str) -> Any:
-        received = await service.upload(request, NOW_LARGEST_BYTES)
-        try:
-            return await work(do, received.path, received.name, model)
-        finally:
-            service.discard(received)
-
     @made.post(
         "/api/now/tag", response_model=shapes.TagsInfo, openapi_extra=FORM, responses=refused
     )
     async def tag(request: Request, model: ModelName = ""):
         """What is heard in a sound of up to a minute."""
-        return await answer(request, service.now.tag, model)
+        return await service.answer(request, service.now.tag, model)
 
     @made.post(
         "/api/now/embed", response_model=shapes.EmbeddingInfo, openapi_extra=FORM, responses=refused
     )
     async def embed(request: Request, model: ModelName = ""):
         """The vector of a sound of up to a minute."""
-        return await answer(request, service.now.embed, model)
+        return await service.answer(request, service.now.embed, model)
 
 
 def _state(made: FastAPI) -> None:
@@ -395,25 +385,3 @@ def _state(made: FastAPI) -> None:
     async def measured():
         """Counts, durations and sizes for Prometheus."""
         return Response(service.measured(), media_type=metrics.MEDIA_TYPE)
-
-
-# --- threads for what takes a moment -------------------------------------------------------------
-
-
-@functools.cache
-def _limiters() -> tuple[Any, Any]:
-    """(for checks and small requests, for pictures): how many of them at a time."""
-
-    return anyio.CapacityLimiter(16), anyio.CapacityLimiter(2)
-
-
-async def work(function: Callable[..., Any], *given: Any) -> Any:
-    return await anyio.to_thread.run_sync(
-        functools.partial(function, *given), limiter=_limiters()[0]
-    )
-
-
-async def look(function: Callable[..., Any], *given: Any) -> Any:
-    return await anyio.to_thread.run_sync(
-        functools.partial(function, *given), limiter=_limiters()[1]
-    )

@@ -20,7 +20,7 @@ from sonograph.serve.shapes import SoundInfo
 SUFFIXES = {"WAVEX": ".wav", "MPEG": ".mp3", "OGG": ".ogg"}  # others are called as they are
 
 
-@dataclass
+@dataclass(eq=False)
 class Sound:
     """A sound on disk. users: jobs and answers that need its file just now."""
 
