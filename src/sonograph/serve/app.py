@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response, StreamingResponse
 
 from sonograph import __version__
-from sonograph.serve import answers, metrics, pictures, playable, shapes
+from sonograph.serve import answers, metrics, pictures, playable, ranges, shapes
 from sonograph.serve.access import COOKIE, SESSION_S
 from sonograph.serve.actions import ACTIONS
 from sonograph.serve.answers import Refused
@@ -201,6 +201,9 @@ def _sounds(made: FastAPI) -> None:
             path, kind = found.path, "application/octet-stream"
         else:
             path, kind = await work(playable.playable, found, service.room)
+        if not ranges.follow(request.headers.get("range", ""), path.stat().st_size):
+            kept = [one for one in request.scope["headers"] if one[0] != b"range"]
+            request.scope["headers"] = kept  # the response reads it again
         return FileResponse(path, media_type=kind, headers=headers)
 
     @made.get("/api/sounds/{id}/peaks", response_model=shapes.SpanSound, responses=problems(**gone))

@@ -36,9 +36,9 @@ class Now:
 
         check(path, name, NOW_LONGEST_S)
         found = self._model("embed", model)
-        encoder = SharedEncoder(encoder_of(found), found.name, self.together)
+        encoder: Any = SharedEncoder(encoder_of(found), found.name, self.together)
         with told(400, {path: name}):
-            vectors = embed(encoder, path)  # type: ignore[arg-type] - it is called as one
+            vectors = embed(encoder, path)
         return dataclasses.replace(vectors, names=(name,)).to_json()
 
     def close(self) -> None:

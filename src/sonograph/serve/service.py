@@ -172,7 +172,8 @@ class Service:
             places = {one.path: one.name for one in given} | {folder: "the result"}
             raise InputError(without_paths(str(problem), places)) from None
         stem = stem_of(given[0].name) if given else action.name
-        files, infos = [], []
+        files: list[tuple[Made, FileInfo]] = []
+        infos = []
         for one in outcome.made:
             watched(1, 1, "keeping what was made")
             size = one.path.stat().st_size
@@ -233,7 +234,7 @@ class Service:
         self.metrics.set("model_loads_total", self.models.loads)
         return self.metrics.text(
             {
-                "jobs": ("Jobs that are known, by state.", dict(counts)),
+                "jobs": ("Jobs that are known, by state.", {**counts}),
                 "queue_length": ("Jobs that wait.", counts["queued"]),
                 "sounds": ("Sounds that are kept.", len(self.sounds.all())),
                 "folder_bytes": ("Bytes that the folder holds.", self.room.held_bytes),

@@ -53,8 +53,8 @@ class Sound:
             rate_hz=self.about.rate_hz,
             channels=self.about.channels,
             duration_s=self.about.duration_s,
-            from_=self.made_by,
             part=self.part,
+            **{"from": self.made_by},
         )
 
 

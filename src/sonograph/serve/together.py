@@ -92,7 +92,8 @@ class Together:
                     return None
                 self._changed.wait()
             first = self._calls[0]
-            width, windows, chosen = first.features.shape[2], 0, []
+            width, windows = first.features.shape[2], 0
+            chosen: list[Call] = []
             for call in self._calls:
                 own = call.features.shape[2]
                 near = max(own, width) <= STRETCHED * min(own, width)
