@@ -234,7 +234,7 @@ class Service:
         self.metrics.set("model_loads_total", self.models.loads)
         return self.metrics.text(
             {
-                "jobs": ("Jobs that are known, by state.", {**counts}),
+                "jobs": ("Jobs that are known, by state.", {str(k): v for k, v in counts.items()}),
                 "queue_length": ("Jobs that wait.", counts["queued"]),
                 "sounds": ("Sounds that are kept.", len(self.sounds.all())),
                 "folder_bytes": ("Bytes that the folder holds.", self.room.held_bytes),
