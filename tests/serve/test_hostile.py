@@ -6,14 +6,13 @@ import gzip
 import io
 import struct
 import zipfile
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.serve.conftest import Make, encoded, left, refusal, upload, wav
+from tests.serve.conftest import encoded, left, refusal, upload, wav
 
 LONGEST_S, LARGEST = 60.0, 2_000_000
 BOUNDARY = "limit"
@@ -100,22 +99,36 @@ FILES: dict[str, tuple[Callable[[], bytes], tuple[int, ...]]] = {
 }
 
 
-@pytest.fixture
-def client(make: Make) -> Any:
-    return make(longest_s=LONGEST_S, largest_bytes=LARGEST)
+@pytest.fixture(scope="module")
+def client(house: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """One service for all of it, as it would be."""
+    from fastapi.testclient import TestClient
+
+    from sonograph.serve.app import app
+    from sonograph.serve.settings import Settings
+
+    folder = tmp_path_factory.mktemp("hostile")
+    settings = Settings(folder / "served", longest_s=LONGEST_S, largest_bytes=LARGEST, rate=0.0)
+    served = app(settings, house)
+    made: Any = TestClient(served, base_url="http://127.0.0.1", raise_server_exceptions=False)
+    made.service = served.state.service
+    yield made
+    assert made.service.close()
+    assert list((folder / "served").iterdir()) == []
 
 
-def untouched(client: Any, folder: Path) -> None:
+def untouched(client: Any) -> None:
     """Nothing is left, nothing was counted, and nothing lies outside."""
     assert left(client.service) == []
     assert client.service.room.held_bytes == 0
     inside = client.service.room.folder
+    folder = inside.parent.parent
     assert [p for p in folder.rglob("*") if inside not in (p, *p.parents) and p.is_file()] == []
     assert client.get("/api/health").json()["status"] == "ok"
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_hostile_content(client, tmp_path, name):
+def test_hostile_content(client, name):
     build, statuses = FILES[name]
     content = build()
     for url in ("/api/sounds", "/api/now/tag", "/api/now/embed"):
@@ -123,8 +136,8 @@ def test_hostile_content(client, tmp_path, name):
             continue  # others have a limit of their own
         answer = client.post(url, files={"file": ("a.wav", content, "audio/wav")})
         words = refusal(answer, *statuses)
-        assert str(tmp_path) not in words
-        untouched(client, tmp_path)
+        assert str(client.service.room.folder) not in words
+        untouched(client)
 
 
 def part(
@@ -175,11 +188,11 @@ FORMS: dict[str, tuple[bytes, str, tuple[int, ...]]] = {
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_hostile_forms(client, tmp_path, name):
+def test_hostile_forms(client, name):
     body, kind, statuses = FORMS[name]
     answer = client.post("/api/sounds", content=body, headers={"content-type": kind})
     refusal(answer, *statuses)
-    untouched(client, tmp_path)
+    untouched(client)
 
 
 NAMES = {
@@ -205,7 +218,7 @@ NAMES = {
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_hostile_names_are_only_shown(client, tmp_path, name):
+def test_hostile_names_are_only_shown(client, name):
     quoted = NAMES[name].replace("\\", "\\\\").replace('"', '\\"')
     for given in (quoted, quoted.replace("\r", "%0D").replace("\n", "%0A")):
         body = part(f'form-data; name="file"; filename="{given}"', wav()) + END
@@ -225,7 +238,7 @@ def test_hostile_names_are_only_shown(client, tmp_path, name):
         assert told.count('"') == 2
         assert kept.headers["content-type"] == "application/octet-stream"
         assert client.delete(f"/api/sounds/{sound['id']}").status_code == 204
-    untouched(client, tmp_path)
+    untouched(client)
 
 
 IDS = (
@@ -244,13 +257,15 @@ IDS = (
 
 
 @pytest.mark.parametrize("id", IDS)
-def test_paths_in_ids(client, tmp_path, id):
-    upload(client)
+def test_paths_in_ids(client, id):
+    kept = upload(client)["id"]
     for path in (f"sounds/{id}", f"sounds/{id}/audio", f"sounds/{id}/peaks", f"jobs/{id}/events"):
         refusal(client.get(f"/api/{path}"), 404)
     refusal(client.get(f"/page/{id}"), 404)
     refusal(client.delete(f"/api/sounds/{id}"), 404, 405)
-    assert len(client.get("/api/sounds").json()) == 1
+    assert [one["id"] for one in client.get("/api/sounds").json()] == [kept]
+    assert client.delete(f"/api/sounds/{kept}").status_code == 204
+    untouched(client)
 
 
 RANGES = {

@@ -26,7 +26,7 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Of all lengths up to some windows."""
     folder, draw = tmp_path_factory.mktemp("sounds"), np.random.default_rng(0)
     paths = []
-    for k, seconds in enumerate((0.02, 0.8, 1.1, 3.9, 5.0, 10.5, 12.0)):
+    for k, seconds in enumerate((0.02, 0.8, 1.1, 1.2, 5.0)):
         time_s = np.arange(round(16_000 * seconds)) / 16_000
         tone = 0.2 * np.sin(2 * np.pi * (200 + 150 * k) * time_s)
         paths.append(folder / f"{k}.wav")
