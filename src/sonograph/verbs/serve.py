@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tyro.conf import UseAppendAction
 
-GRACE_S = 2  # for answers that are being sent
+GRACE_S = 1  # for answers that are being sent
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +86,7 @@ def run(args: Args) -> int:
     application = app(settings)
     shown = f"[{args.host}]" if ":" in args.host else args.host
     address = f"http://{shown}:{socket.getsockname()[1]}"
-    print(json.dumps({"address": address}) if args.json else f"Sonograph at {address}", flush=True)
+    told = json.dumps({"address": address}) if args.json else f"Sonograph at {address}"
     config = uvicorn.Config(
         application,
         log_level="warning",
@@ -97,14 +97,16 @@ def run(args: Args) -> int:
         lifespan="on",
         proxy_headers=False,
     )
-    server = Server(config, application.state.service)
-    server.run(sockets=[socket])
-    if not application.state.service.close():
-        # A job hangs in a call that does not look up: its thread would end in the middle of torch
-        # while the interpreter is taken apart. The folder is gone, there is nothing to lose.
-        sys.stdout.flush()
-        os._exit(0)
-    return 0
+    service = application.state.service
+    try:
+        Server(config, service, lambda: print(told, flush=True)).run(sockets=[socket])
+    finally:
+        service.close()
+    # The folder is gone, there is nothing to lose. To take the interpreter apart lasts seconds on a
+    # busy machine, and a job that hangs in torch would do so among the ruins.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 UNITS_S = {"s": 1, "min": 60, "h": 3600, "d": 86400}
