@@ -96,7 +96,7 @@ class _Form:
             return
         self.part.content += data[start:end]
         if len(self.part.content) > FIELD_BYTES:
-            raise Refused(413, f"a field of the form holds more than {FIELD_BYTES} bytes")
+            raise Refused(400, f"a field of the form holds more than {FIELD_BYTES} bytes")
 
     def on_part_end(self) -> None:
         if self.part.name != "file":
