@@ -3,7 +3,7 @@
 A server of its own process, real recordings, tags and vectors in turn. What each request waits is
 counted from when it is sent; all 200 are sent together, so the last ones wait for the first.
 
-    python -m benchmarks.serve [REQUESTS [MINUTES]]
+    python -m benchmarks.serve [REQUESTS [MINUTES [FOLDER]]]
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import numpy as np
 
 from benchmarks.timing import Row, figure, show
 from sonograph.audio.io import writer
+from sonograph.data.clips import Clips
 from sonograph.data.corpora import open_sets
 
 SYSTEM = "panns"
@@ -47,13 +48,14 @@ class Outcome:
         return len(self.waited_s) / self.took_s
 
 
-def main(requests: int = 200, minutes: float = 10.0) -> list[Row]:
-    """Failures, waiting times, throughput and memory."""
-    with tempfile.TemporaryDirectory() as given:
-        folder = Path(given)
-        sounds = recordings(requests)
+def main(requests: int = 200, minutes: float = 10.0, given: str = "") -> list[Row]:
+    """Failures, waiting times, throughput and memory; sounds of a folder, else the set `mini`."""
+    clips = Clips.open(Path(given)) if given else open_sets(["mini"])
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        sounds = recordings(clips, requests)
         long = folder / "long.flac"
-        in_a_row(long, minutes)
+        in_a_row(clips, long, minutes)
         server, address = started(folder)
         try:
             asyncio.run(driven(address, sounds[:2], 1))  # models are loaded, threads are there
@@ -93,12 +95,12 @@ def main(requests: int = 200, minutes: float = 10.0) -> list[Row]:
     ]
 
 
-def recordings(count: int) -> list[bytes]:
-    """Real short sounds as FLAC files; the set `mini`, again from its start where that is short."""
+def recordings(clips: Clips, count: int) -> list[bytes]:
+    """Short ones as FLAC files, again from the first where there are too few."""
     import soundfile
 
-    clips = [c for c in open_sets(["mini"]) if SHORTEST_S <= c.duration_s <= LONGEST_S]
-    chosen = [clips[k % len(clips)] for k in np.random.default_rng(0).permutation(len(clips))]
+    short = [clip for clip in clips if SHORTEST_S <= clip.duration_s <= LONGEST_S]
+    chosen = [short[k] for k in np.random.default_rng(0).permutation(len(short))]
     made = []
     for clip in (chosen * (1 + count // len(chosen)))[:count]:
         file = io.BytesIO()
@@ -107,10 +109,9 @@ def recordings(count: int) -> list[bytes]:
     return made
 
 
-def in_a_row(path: Path, minutes: float) -> None:
+def in_a_row(clips: Clips, path: Path, minutes: float) -> None:
     """Real recordings, one after the other."""
     left = round(60 * minutes * RATE_HZ)
-    clips = list(open_sets(["mini"]))
     with writer(path, RATE_HZ, 1, None) as add:
         for number in range(10**6):
             sound = clips[number % len(clips)].read(RATE_HZ)[None, :left]
@@ -197,5 +198,5 @@ async def beside_jobs(
 
 
 if __name__ == "__main__":
-    given = sys.argv[1:]
-    show(main(*(int(v) for v in given[:1]), *(float(v) for v in given[1:])))
+    kinds = (int, float, str)
+    show(main(*(kind(word) for kind, word in zip(kinds, sys.argv[1:], strict=False))))

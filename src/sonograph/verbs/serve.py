@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tyro.conf import UseAppendAction
 
+CONNECTIONS = 1000  # at a time
 GRACE_S = 1  # for answers that are being sent
 
 
@@ -94,6 +95,7 @@ def run(args: Args) -> int:
         server_header=False,
         timeout_graceful_shutdown=GRACE_S,
         timeout_keep_alive=15,
+        limit_concurrency=CONNECTIONS,
         lifespan="on",
         proxy_headers=False,
     )
