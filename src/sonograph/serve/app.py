@@ -206,7 +206,9 @@ def _sounds(made: FastAPI) -> None:
             request.scope["headers"] = kept  # the response reads it again
         return FileResponse(path, media_type=kind, headers=headers)
 
-    @made.get("/api/sounds/{id}/peaks", response_model=shapes.OutlineInfo, responses=problems(**gone))
+    @made.get(
+        "/api/sounds/{id}/peaks", response_model=shapes.OutlineInfo, responses=problems(**gone)
+    )
     async def peaks(
         id: str,
         start_s: Seconds = 0.0,
