@@ -82,6 +82,7 @@ def app(settings: Settings, models: Models | None = None) -> FastAPI:
             for code, words in (
                 (401, "The token is missing or wrong."),
                 (403, "The host or the page that asks is a stranger."),
+                (422, "Values that do not fit."),
                 (429, "Too many requests: see Retry-After."),
             )
         },
@@ -367,7 +368,9 @@ def _state(made: FastAPI) -> None:
             jobs=service.jobs.counts(),
         )
 
-    @made.post("/api/session", status_code=204, responses=problems(_413="Too large."))
+    @made.post(
+        "/api/session", status_code=204, responses=problems(_400="Not JSON.", _413="Too large.")
+    )
     async def session(given: shapes.TokenGiven):
         """Open a session with the token; its cookie lets players and pictures in."""
         if not service.keys.fits(given.token):
