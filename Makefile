@@ -15,7 +15,7 @@ BIN := .venv/bin
 # what the reference shows; recipes and verbs explain themselves on the command line
 REFERENCE := sonograph '!sonograph.recipes' '!sonograph.verbs' '!sonograph.cli' '!sonograph.atlas'
 STAMP := .venv/installed
-EXTRAS := train,plot,probe,g722,hub,midi,speech,rooms,search,export,cluster,docs,test,parity
+EXTRAS := train,plot,probe,g722,hub,midi,speech,rooms,search,serve,export,cluster,docs,test,parity
 
 .PHONY: install demo test test-slow test-all lint bench evidence docs clean
 

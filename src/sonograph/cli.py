@@ -40,6 +40,7 @@ VERBS = {
     "search": "find the sounds of a folder that are like a sound",
     "curate": "of many sounds those worth keeping: no silence, clipping, copies or outliers",
     "export": "a model as a file that other programs run: ONNX, torch.export, AOTInductor",
+    "serve": "all of this as a page in the browser, and as a service for programs",
     "claim": "measure what a paper claims, here and now",
     "bench": "speed and memory beside the best-known peers",
     "push": "publish a model: to a hub, or to a folder that others can read",
