@@ -13,7 +13,7 @@ PYTHON ?= python3
 DATA ?= mini
 BIN := .venv/bin
 STAMP := .venv/installed
-EXTRAS := train,plot,probe,g722,midi,speech,rooms,test,parity
+EXTRAS := train,plot,probe,g722,midi,speech,rooms,serve,test,parity
 
 .PHONY: install demo test test-slow test-all lint bench evidence docs clean
 

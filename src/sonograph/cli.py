@@ -38,6 +38,7 @@ VERBS = {
     "phonemes": "how a text is said, word by word, as models that speak read it",
     "spectrum": "how the vectors of models spread over a set: singular values and their entropy",
     "search": "find the sounds of a folder that are like a sound",
+    "serve": "all of this as a page in the browser, and as a service for programs",
     "claim": "measure what a paper claims, here and now",
     "bench": "speed and memory beside the best-known peers",
     "doctor": "versions, threads, extras, and a two-second self-test",

@@ -114,20 +114,26 @@ def read(
 
 
 def stream(
-    path: str | Path, block_s: float, rate_hz: int | None = None, channels: Channels = "mono"
+    path: str | Path,
+    block_s: float,
+    rate_hz: int | None = None,
+    channels: Channels = "mono",
+    start_s: float = 0.0,
+    duration_s: float | None = None,
 ) -> Iterator[Block]:
-    """The sound of a file in blocks of `block_s` seconds (the last may be shorter), in bounded
-    memory.
+    """The sound of a file, or of a part of it, in blocks of `block_s` seconds (the last may be
+    shorter), in bounded memory.
 
-    Joined, the blocks equal what `read` gives with the same rate and channels. Raises InputError
-    as `read` does.
+    Joined, the blocks equal what `read` gives with the same rate, channels and part. Raises
+    InputError as `read` does.
     """
     if not block_s > 0:
         raise InputError(f"a block of {block_s} s is not possible")
     with _open(path) as source:
         rate = source.rate_hz
         target = rate if rate_hz is None else rate_hz
-        blocks = (_mix(block, channels) for block in _blocks(path, source, 0, None))
+        start, count = _span(path, source, start_s, duration_s)
+        blocks = (_mix(block, channels) for block in _blocks(path, source, start, count))
         given = 0
         for block in reblock(
             resample_stream(blocks, rate, target), max(1, round(block_s * target))

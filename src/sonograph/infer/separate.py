@@ -115,6 +115,19 @@ def separator_of(model: nn.Module) -> Separator:
     return inner.eval()
 
 
+def heard_in(model: Any, sound: str | Path, level: int | None = None) -> Separator | None:
+    """A separator for all that a model which can be asked hears somewhere in a sound.
+
+    level: sort by a level of the AudioSet ontology instead of by the names that the model knows.
+    None where nothing is heard.
+    """
+    blocks = stream(sound, BLOCK_S, rate_hz=model.rate_hz, channels="mono")
+    detected = model.detect(torch.from_numpy(block[0]) for block in blocks)
+    masks = model.classes_apart() if level is None else model.hierarchy(level)
+    found = model.present(detected, masks)
+    return model.following({name: masks[name] for name in found}) if found else None
+
+
 def part_names(separator: Separator) -> tuple[str, ...]:
     """What `separated` gives: the separator's stems, and what is left of the mixture."""
     return (*separator.stems, separator.rest or "rest")

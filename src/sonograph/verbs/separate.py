@@ -127,7 +127,7 @@ def _model(args: Args, asked: bool) -> Any:
 def _asked(model: Any, args: Args, file: Path) -> Separator | None:
     """The separator for what was asked; None where nothing was found."""
     from sonograph.errors import InputError
-    from sonograph.infer.separate import separator_of
+    from sonograph.infer.separate import heard_in, separator_of
 
     if not (args.query or args.like or args.auto):
         if hasattr(model, "asked"):
@@ -139,7 +139,7 @@ def _asked(model: Any, args: Args, file: Path) -> Separator | None:
         return model.asked({name: model.condition_of_class(name) for name in args.query})
     if args.like:
         return model.asked({f"like {path.stem}": _example(model, path) for path in args.like})
-    return _heard(model, args.level, file)
+    return heard_in(model, file, args.level)
 
 
 def _example(model: Any, path: Path) -> Any:
@@ -150,19 +150,6 @@ def _example(model: Any, path: Path) -> Any:
 
     example = read(path, rate_hz=model.rate_hz, channels="mono", duration_s=60.0)
     return model.condition_of_example(torch.from_numpy(example.samples[0]))
-
-
-def _heard(model: Any, level: int | None, file: Path) -> Separator | None:
-    """A separator for all that a tagger hears somewhere in a sound; None where that is nothing."""
-    import torch
-
-    from sonograph.audio.io import stream
-
-    blocks = stream(file, 10.0, rate_hz=model.rate_hz, channels="mono")
-    detected = model.detect(torch.from_numpy(block[0]) for block in blocks)
-    masks = model.classes_apart() if level is None else model.hierarchy(level)
-    found = model.present(detected, masks)
-    return model.following({name: masks[name] for name in found}) if found else None
 
 
 def _chosen(args: Args, separator: Separator) -> list[str]:

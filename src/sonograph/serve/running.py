@@ -1,0 +1,43 @@
+"""The process of the service: its socket, and what a signal does."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from sonograph.errors import InputError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from sonograph.serve.service import Service
+
+
+class Server(uvicorn.Server):
+    """Tells the service of a signal at once: streams of events end, and jobs stop meanwhile."""
+
+    def __init__(self, config: uvicorn.Config, service: Service):
+        super().__init__(config)
+        self.service = service
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> Any:
+        self.service.end()
+        return super().handle_exit(sig, frame)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens. Raises InputError where that cannot be."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        made = socket.socket(family, socket.SOCK_STREAM)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind((host, port))
+        made.listen(512)
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(
+            f"cannot listen at {host} port {port} ({reason}): give another --port or --host"
+        ) from None
+    return made
