@@ -32,6 +32,10 @@ _HOMES = {
     "enhance": "sonograph.infer.separate",
     "speak": "sonograph.infer.speak",
     "open_voice": "sonograph.infer.speak",
+    "push": "sonograph.hub",
+    "pull": "sonograph.hub",
+    "SonographEmbedder": "sonograph.estimators",
+    "SonographClassifier": "sonograph.estimators",
     "InputError": "sonograph.errors",
 }
 __all__ = [*_HOMES, "__version__"]
@@ -41,6 +45,10 @@ if TYPE_CHECKING:
     from sonograph.audio.io import read as read
     from sonograph.audio.io import write as write
     from sonograph.errors import InputError as InputError
+    from sonograph.estimators import SonographClassifier as SonographClassifier
+    from sonograph.estimators import SonographEmbedder as SonographEmbedder
+    from sonograph.hub import pull as pull
+    from sonograph.hub import push as push
     from sonograph.infer.separate import enhance as enhance
     from sonograph.infer.separate import separate as separate
     from sonograph.infer.speak import open_voice as open_voice

@@ -41,6 +41,8 @@ VERBS = {
     "serve": "all of this as a page in the browser, and as a service for programs",
     "claim": "measure what a paper claims, here and now",
     "bench": "speed and memory beside the best-known peers",
+    "push": "publish a model: to a hub, or to a folder that others can read",
+    "pull": "fetch a model of a hub into a folder of your own",
     "doctor": "versions, threads, extras, and a two-second self-test",
 }
 

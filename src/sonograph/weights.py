@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 FORMAT = 1
+HUB_ID = r"[\w.-]+/[\w.-]+"
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "card.json"
 DELTA, PEFT = "adapter_model.safetensors", "adapter_config.json"  # as peft calls them
 BUNDLED = Path(__file__).parent / "bundled"
@@ -53,13 +54,18 @@ def load(
         return load_folder(path, device, base)
     if path.exists():
         return load_published(path, device)
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", text) and not path.parent.is_dir():
+    if is_hub_id(text):
         return load_folder(from_hub(text), device)
     known = [*bundled()]
     raise InputError(
         f"no model {text!r}: neither bundled ({', '.join(known) or 'none'}) nor a folder, file or "
         f"hub id.{did_you_mean(text, known)}"
     )
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether a name is owner/name of a hub; not where a folder of that name could be."""
+    return bool(re.fullmatch(HUB_ID, name)) and not Path(name).parent.is_dir()
 
 
 def load_folder(
@@ -152,7 +158,7 @@ def _base_of(folder: Path, name: str) -> Any:
     from sonograph.infer.embed import encoder_of
 
     for place in (name, str(folder.parent / name)):
-        if place in bundled() or Path(place).exists():
+        if place in bundled() or Path(place).exists() or is_hub_id(place):
             return encoder_of(load(place))
     raise InputError(
         f"{folder} is an adaptation of {name}, which is neither bundled nor found from here: give "
@@ -254,6 +260,14 @@ def describe(folder: Path, described: Mapping[str, Any], card: Mapping[str, Any]
     """Make a folder whose `model.safetensors` the trainer wrote a model folder."""
     write_json(folder / CONFIG, {"format": FORMAT, "model": described})
     write_json(folder / CARD, {**card, "sha256": sha256(folder / WEIGHTS)})
+
+
+def system_of(described: Mapping[str, Any]) -> str:
+    """The system that a description names, its own or that of what it is made of."""
+    for part in (described, described.get("encoder"), described.get("separator")):
+        if part and part.get("system"):
+            return str(part["system"])
+    return ""
 
 
 def build(described: Mapping[str, Any]) -> nn.Module:
@@ -528,15 +542,21 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def from_hub(name: str) -> Path:
+def from_hub(name: str, revision: str | None = None) -> Path:
     """The model folder of a hub id, from the local cache or the network."""
     try:
         from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+        from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalEntryNotFoundError
     except ImportError:
         raise missing_extra("huggingface_hub", "hub") from None
+    wanted = [WEIGHTS, CONFIG, CARD, DELTA, PEFT, "README.md"]
     try:
-        return Path(snapshot_download(name, allow_patterns=[WEIGHTS, CONFIG, CARD]))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
+    except (HfHubHTTPError, HTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        said = first_line(error)
         raise InputError(f"{name} is no local folder, and the hub gave none: {said}") from None
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one line."""
+    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from sonograph.audio.feature_spec import FeatureSpec
+from sonograph.nn.pretrained import Pretrained
 
 
 class Text(NamedTuple):
@@ -62,7 +63,7 @@ class SpeechBatch(NamedTuple):
     energy: Float[Tensor, "b t"] | None = None
 
 
-class Acoustic(nn.Module):
+class Acoustic(nn.Module, Pretrained):
     """Says a text in the features of `spec`; its tokens are those of the alphabet of that name."""
 
     spec: FeatureSpec

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sonograph.audio.feature_spec import FeatureSpec
 from sonograph.errors import InputError
+from sonograph.nn.pretrained import Pretrained
 from sonograph.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Tokens:
         return torch.cat([mean.flatten(1), spread.flatten(1)], dim=1)
 
 
-class Embeds:
+class Embeds(Pretrained):
     """Gives an encoder the method that users call: sounds to vectors."""
 
     def embed(

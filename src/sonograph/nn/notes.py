@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from sonograph.config import Config
 from sonograph.errors import InputError
 from sonograph.nn.mel_bands import BandLinear
+from sonograph.nn.pretrained import Pretrained
 from sonograph.nn.separator import Separator
 from sonograph.outputs import Note
 
@@ -84,7 +85,7 @@ class NoteHead(nn.Module):
         return NoteLogits(*logits.permute(2, 1, 0, 3))
 
 
-class Transcriber(nn.Module):
+class Transcriber(nn.Module, Pretrained):
     """A separator's trunk and a `NoteHead`: sound to the logits of 1 + n // hop frames.
 
     The separator offers `spectrum(mixture)`, `encode(spectrum)`, its masks as `heads`, which are

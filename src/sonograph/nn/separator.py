@@ -7,8 +7,10 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from sonograph.nn.pretrained import Pretrained
 
-class Separator(nn.Module):
+
+class Separator(nn.Module, Pretrained):
     """Pulls a mixture of `channels` channels at `rate_hz` apart into `stems`.
 
     `ordered`: whether each stem has a place of its own, as vocals and drums have; talkers have

@@ -9,9 +9,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sonograph.audio.feature_spec import FeatureSpec
+from sonograph.nn.pretrained import Pretrained
 
 
-class Vocoder(nn.Module):
+class Vocoder(nn.Module, Pretrained):
     """Turns the features of `spec` into sound, `spec.hop_samples` samples a frame.
 
     `context_frames`: how many frames to each side a sample depends on, or None where it depends on

@@ -50,7 +50,7 @@ def about(folder: Path, name: str, actions: Iterable[Action]) -> ModelAbout:
     card_file = folder / weights.CARD
     card = weights.read_json(card_file) if card_file.is_file() else {}
     model = outline(described)
-    system = str(card.get("system") or system_of(described))
+    system = str(card.get("system") or weights.system_of(described))
     paper = registry.module(system).ABOUT.paper if system else ""
     worth: Any = next(
         (card[key] for key in ("quality", "measured", "held_out") if card.get(key)), {}
@@ -82,14 +82,6 @@ def outline(described: Mapping[str, Any]) -> nn.Module:
             return weights.build(described)
         encoder: Any = weights.build(described["encoder"])
         return Classifier(encoder, described["labels"], described["pool"])
-
-
-def system_of(described: Mapping[str, Any]) -> str:
-    """The system that a description names, its own or that of what it is made of."""
-    for part in (described, described.get("encoder"), described.get("separator")):
-        if part and part.get("system"):
-            return str(part["system"])
-    return ""
 
 
 class Models:

@@ -40,7 +40,7 @@ def _about(name: str) -> dict[str, Any]:
         from sonograph.audio.io import info
 
         return {k: str(v) if isinstance(v, Path) else v for k, v in vars(info(path)).items()}
-    if name in weights.bundled() or path.exists():
+    if name in weights.bundled() or path.exists() or weights.is_hub_id(name):
         model: Any = weights.load(name)
         parameters = sum(p.numel() for p in model.parameters())
         return {**model.card, "parameters": parameters, "model": model.describe()}

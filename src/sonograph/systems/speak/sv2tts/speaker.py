@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from sonograph.audio.feature_spec import FeatureSpec, Frontend
 from sonograph.errors import InputError
+from sonograph.nn.pretrained import Pretrained
 from sonograph.systems.speak.sv2tts.sizes import Config, Encoder
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ QUIET_DB = 30.0  # below the loudest window: no voice
 COVERED = 0.75  # share of a last partial window that has to be sound
 
 
-class SpeakerEncoder(nn.Module):
+class SpeakerEncoder(nn.Module, Pretrained):
     """LSTM layers over a window of features; the last state, made a vector of length 1.
 
     RTVC's ends in a linear layer and a ReLU (its vectors have no negative part), the paper's in the
