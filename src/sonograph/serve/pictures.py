@@ -130,8 +130,9 @@ def png(values: Float[np.ndarray, "height width"], theme: Theme) -> bytes:
     from sonograph.report.picture import SHADES, ember
 
     low, high = LEVELS_DB
-    index = np.clip((values - low) / (high - low), 0, 1) * (SHADES - 1)
-    picture = Image.fromarray(np.ascontiguousarray(np.round(index[::-1]).astype(np.uint8)))
+    # On paper the faint is fainter: the saturated middle of the colours is for what stands out.
+    index = np.clip((values - low) / (high - low), 0, 1) ** (1 if theme == "dark" else 1.8)
+    picture = Image.fromarray(np.ascontiguousarray(np.round(index[::-1] * (SHADES - 1)).astype(np.uint8)))
     colours = ember() if theme == "dark" else ember()[::-1]
     picture.putpalette(np.ascontiguousarray(colours).tobytes())
     file = io.BytesIO()
