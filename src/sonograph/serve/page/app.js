@@ -31,7 +31,6 @@ const house = {
   listed: new Set(), // those in the list: given ones, and made ones that are gone on with
   chosen: new Set(),
   shown: "",
-  given: memory.read("given", {}), // job -> what it was given, where the service does not tell
   action: (name) => house.actions.find((one) => one.name === name),
   labelled: () => [...house.sounds.values()].filter((one) => one.label && !one.from),
   giveFolder: () => folderInput.click(),
@@ -65,6 +64,7 @@ function add(sound) {
   for (const made of sound.result?.sounds ?? []) house.sounds.set(made.id, made);
 }
 
+/** What is said under the buttons that give sounds. */
 function problem(line) {
   $("give-error").textContent = line;
   $("give-error").hidden = !line;
@@ -82,8 +82,8 @@ async function give(files) {
   const failed = await uploadAll(files, ({ done, count, share, name }) => {
     bar.value = share;
     words.textContent = count > 1 ? `${Math.min(done + 1, count)} of ${count} · ${name}` : name;
-  }, (sound) => {
-    came.push(sound);
+  }, (sound, place) => {
+    came[place] = sound;
     add(sound);
     if (!sound.label) house.listed.add(sound.id);
     list();
@@ -96,12 +96,13 @@ async function give(files) {
     $("uploads").append(told);
   }
   if (failed.length > 5) problem(`${many(failed.length - 5, "more file")} could not be used.`);
-  const plain = came.filter((one) => !one.label);
+  const plain = came.filter((one) => one && !one.label);
   if (plain.length) {
     house.chosen = new Set(plain.map((one) => one.id));
     show(plain[0].id);
   }
-  if (came.length) say(`${many(came.length, "sound")} added`);
+  const added = came.filter(Boolean).length;
+  if (added) say(`${many(added, "sound")} added`);
   task.tend();
 }
 
@@ -182,7 +183,7 @@ function show(id) {
     sheet = new Sheet({ title: sound.name, tracks: [{ sound, name: sound.name }] });
     fill($("look"),
       make("div", { class: "sheet-head" }, make("h2", {}, nameOf(sound)), make("span", { class: "soft" }, about(sound)),
-        make("a", { class: "soft", href: address.save(sound), download: "" }, "Save")),
+        make("a", { class: "quiet", href: address.save(sound), download: "", "aria-label": `Save ${sound.name}` }, "Save")),
       sheet.root);
     $("look").setAttribute("aria-label", sound.name);
   }
@@ -200,7 +201,7 @@ async function remove(...sounds) {
       thumbnails.delete(sound.id);
     }
   } catch (wrong) {
-    problem(wrong.message);
+    if (wrong.status !== 0) problem(wrong.message); // a lost service is told at the top
   }
   memory.keep("used", [...house.listed]);
   if (!house.listed.has(house.shown)) {
@@ -231,8 +232,6 @@ async function start(action, sounds, text, settings) {
     method: "POST",
     json: { action: action.name, sounds: sounds.map((one) => one.id), ...(text ? { text } : {}), settings },
   });
-  house.given[job.id] = { sounds: sounds.map((one) => one.id), text };
-  memory.keep("given", house.given);
   changed(job);
   following.add(job);
   cards.get(job.id)?.root.scrollIntoView({ block: "nearest" });
@@ -248,8 +247,7 @@ function changed(job) {
 }
 
 function place(job, open) {
-  const told = house.given[job.id] ?? {};
-  const card = new Card(house, job, { sounds: job.sounds ?? told.sounds ?? [], text: job.text ?? told.text ?? "" }, open);
+  const card = new Card(house, job, open);
   cards.set(job.id, card);
   $("jobs").prepend(card.root);
   $("results").hidden = false;
@@ -280,8 +278,6 @@ async function forget(job) {
   card?.close();
   card?.root.remove();
   cards.delete(job.id);
-  delete house.given[job.id];
-  memory.keep("given", house.given);
   $("results").hidden = cards.size === 0;
 }
 
@@ -408,31 +404,36 @@ for (const input of document.querySelectorAll("#theme input")) {
 }
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => dispatchEvent(new Event("themechange")));
 
-/** A sound as an early sonograph drew it: partials of a call, in ink. */
+/** A sound as an early sonograph drew it: the partials of a call, in ink on ruled paper. */
 function drawInk() {
   const canvas = $("ink");
   if (!canvas.clientWidth) return;
   const { pen, width, height } = sharp(canvas);
-  pen.lineCap = "round";
-  for (let n = 0; n <= 6; n++) {
-    pen.fillStyle = colour("line");
-    pen.fillRect(0, Math.round((height - 1) * n / 6), width, 1);
-  }
-  const calls = [[0.05, 0.2, 0.3, 0.1], [0.29, 0.14, 0.2, -0.12], [0.47, 0.26, 0.26, 0.16], [0.78, 0.17, 0.34, -0.16]];
-  let seed = 7;
-  const random = () => { seed = (seed * 16807) % 2147483647; return seed / 2147483647; };
-  for (const [begin, long, low, bend] of calls) {
-    for (let partial = 1; partial <= 5; partial++) {
-      for (let step = 0; step <= 1; step += 2.2 / (long * width)) {
-        const swell = Math.sin(Math.PI * step) ** 0.7;
-        const pitch = (low + bend * Math.sin(2.4 * step) + 0.012 * Math.sin(40 * step)) * (0.45 + 0.55 * partial) * 0.62;
-        const y = height * (1 - pitch) + (random() - 0.5) * 3;
-        if (y < 4 || random() > swell * (1.05 - 0.12 * partial)) continue;
-        pen.globalAlpha = swell * (partial === 1 ? 0.95 : 0.8 / partial ** 0.75);
-        pen.fillStyle = colour(partial === 1 ? "accent" : "ink");
-        pen.beginPath();
-        pen.arc(width * (begin + long * step) + (random() - 0.5) * 2, y, (0.7 + 2 * swell * random()) / partial ** 0.35, 0, 7);
-        pen.fill();
+  pen.fillStyle = colour("line");
+  for (let n = 0; n <= 6; n++) pen.fillRect(0, Math.round((height - 1) * n / 6), width, 1);
+  // Where a call begins, how long it is, how high, how far it bends, how it trembles.
+  const calls = [
+    [0.04, 0.2, 0.13, 0.07, 0.006], [0.28, 0.1, 0.21, -0.1, 0], [0.4, 0.1, 0.21, -0.1, 0],
+    [0.53, 0.24, 0.12, 0.09, 0.008], [0.82, 0.14, 0.2, -0.09, 0.003],
+  ];
+  for (const [begin, long, low, bend, tremble] of calls) {
+    for (let partial = 4; partial >= 1; partial--) {
+      const ink = colour(partial === 1 ? "accent" : "ink");
+      const steps = Math.round(long * width * 2);
+      for (let n = 0; n <= steps; n++) {
+        const share = n / steps;
+        const swell = Math.sin(Math.PI * Math.min(1, share * 1.04)) ** 0.8;
+        const call = low + bend * Math.sin(Math.PI * share * 0.9) + tremble * Math.sin(46 * share);
+        const y = height * (1 - call * (0.3 + 0.9 * partial));
+        if (y < 2) continue;
+        // A broad faint stroke under a fine dark one, as ink that soaks in.
+        for (const [broad, strength] of [[4.2, 0.05], [1.7, 0.3]]) {
+          pen.globalAlpha = strength * swell / partial ** 0.55;
+          pen.fillStyle = ink;
+          pen.beginPath();
+          pen.arc(width * (begin + long * share), y, 0.3 + broad * swell * (1.15 - 0.16 * partial), 0, 7);
+          pen.fill();
+        }
       }
     }
   }
@@ -460,8 +461,6 @@ async function begin() {
     for (const [id, card] of cards) {
       if (!ids.has(id)) { card.close(); card.root.remove(); cards.delete(id); }
     }
-    house.given = Object.fromEntries(Object.entries(house.given).filter(([id]) => ids.has(id)));
-    memory.keep("given", house.given);
     const order = [...jobs].sort((a, b) => a.created - b.created);
     for (const job of order) {
       for (const made of job.result?.sounds ?? []) house.sounds.set(made.id, made);

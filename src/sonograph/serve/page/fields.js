@@ -1,12 +1,9 @@
 // A form out of a JSON schema: nothing about an action is known here.
 
 import { fill, make, unique } from "./element.js";
-import { count, figure, size } from "./words.js";
+import { capital, count, figure, size } from "./words.js";
 
-const title = (name, about) => {
-  const words = about.title ?? name.replaceAll("_", " ");
-  return words.charAt(0).toUpperCase() + words.slice(1);
-};
+const title = (name, about) => capital(about.title ?? name.replaceAll("_", " "));
 const kinds = (about) => [about.type ?? (about.anyOf ?? []).map((one) => one.type)].flat();
 
 /** A field of the settings; `values` holds what was chosen, a missing one is the default. */
@@ -76,21 +73,22 @@ function figures(value, path = []) {
 
 // What says most, best first: the page shows the first that a card has.
 const TELLING = [
-  /si_sdr_improvement$/, /(^|\/)(map|mAP|accuracy|balanced_accuracy)$/, /conpoff$/, /conp$/, /f1$/, /word_error_rate$/,
+  /si_sdr_improvement$/, /(^|\/)(map|mAP|accuracy|accuracy_of_its_kinds)$/, /conpoff$/, /conp$/, /f1$/, /word_error_rate$/,
 ];
 
 /** The figure of a card that says most, in one line. */
 export function headline(quality) {
+  if ("loss" in quality) return ""; // of its training: it tells whoever chooses nothing
   const all = figures(quality).map(([path, text]) => ({ path, key: path.join("/"), text }));
   for (const telling of TELLING) {
     const found = all.filter((one) => telling.test(one.key) && !one.key.startsWith("real"));
     const own = found.find((one) => !/real|griffin|mixture\/|oracle|copy/.test(one.key)) ?? found[0];
     if (own) {
       const unit = /si_sdr/.test(own.key) ? " dB" : "";
-      return `${named(own.path).join(", ")}: ${own.text.replace(/^([-−\d.]+)/, `$1${unit}`)}`;
+      return `${named(own.path).join(", ")} ${own.text.replace(/^([-−\d.]+)/, `$1${unit}`)}`;
     }
   }
-  return all.length ? `${named(all[0].path).join(", ")}: ${all[0].text}` : "";
+  return "";
 }
 
 /** The chooser of a model: beside each its size, licence and measured quality. */
@@ -136,7 +134,8 @@ function told(model, all) {
   return [
     pair("Licence", model.licence), pair("Limits", [model.limits ?? ""].flat().join(" ")),
     pair("Knows", (model.summary ?? "").length > 150 ? model.summary : ""),
-    pair("Measured", all.map(([path, text]) => `${named(path).join(", ")}: ${text}`).join("; ")),
+    pair("Measured", all.length ? make("ul", {}, ...all.map(([path, text]) =>
+      make("li", {}, make("span", {}, capital(named(path).join(", "))), make("span", {}, text)))) : ""),
     pair("Paper", model.paper), pair("System", model.system),
   ].filter(Boolean);
 }

@@ -4,14 +4,14 @@ import { clamp, fill, make, say, unique } from "./element.js";
 import { licence } from "./fields.js";
 import { address, ended } from "./service.js";
 import { Sheet, player } from "./sheet.js";
-import { clock, figure, lasting, many, percent, size } from "./words.js";
+import { capital, clock, count, figure, lasting, many, percent, size } from "./words.js";
 
 const TONES = 7;
 
 /** One job on the page. house: {action(name), sounds, model(name), use(sound), cancel, forget, tagWith}. */
 export class Card {
-  constructor(house, job, given, open) {
-    Object.assign(this, { house, job, given, open, sheets: [] });
+  constructor(house, job, open) {
+    Object.assign(this, { house, job, open, sheets: [] });
     const id = unique("job");
     this.heading = make("h3", { id }, house.action(job.action)?.title ?? job.action);
     this.line = make("span", { class: "soft" });
@@ -19,7 +19,7 @@ export class Card {
     this.drop = make("button", { type: "button", class: "quiet" });
     this.body = make("div", { class: "body" });
     this.root = make("article", { class: "job", "aria-labelledby": id },
-      make("header", {}, this.heading, this.line, make("div", { class: "tools" }, this.fold, this.drop)), this.body);
+      make("header", {}, this.heading, make("div", { class: "tools" }, this.fold, this.drop), this.line), this.body);
     this.update(job);
   }
 
@@ -53,10 +53,10 @@ export class Card {
   }
 
   facts() {
-    const { job, given } = this;
-    const names = given.sounds.map((id) => this.house.sounds.get(id)?.name).filter(Boolean);
-    const what = given.text ? `“${given.text.length > 60 ? `${given.text.slice(0, 57).trim()}…` : given.text.trim()}”`
-      : names.length > 2 ? many(given.sounds.length, "sound") : names.join(", ");
+    const { job } = this;
+    const names = job.sounds.map((id) => this.house.sounds.get(id)?.name).filter(Boolean);
+    const what = job.text ? `“${job.text.length > 60 ? `${job.text.slice(0, 57).trim()}…` : job.text.trim()}”`
+      : names.length > 2 ? many(job.sounds.length, "sound") : names.join(", ");
     const model = job.result?.model;
     const took = job.ended && job.began ? `took ${lasting(job.ended - job.began)}` : "";
     return [what, model && `${model.name}, ${licence(model.licence)}`, took].filter(Boolean).join(" · ");
@@ -111,7 +111,7 @@ export class Card {
   // --- what results are made of ---
 
   inputs() {
-    return this.given.sounds.map((id) => this.house.sounds.get(id));
+    return this.job.sounds.map((id) => this.house.sounds.get(id));
   }
 
   sheet(about) {
@@ -123,7 +123,7 @@ export class Card {
   /** Tracks of the sounds that were made; each can be saved, and given to what comes next. */
   parts(group, { quiet = () => false, which = () => true, named = (sound) => sound.part } = {}) {
     return this.job.result.sounds.filter(which).map((sound) => ({
-      sound, name: named(sound) || sound.name, group, quiet: quiet(sound),
+      sound, name: capital(named(sound) || sound.name), group, quiet: quiet(sound),
       tools: [
         make("button", {
           type: "button", class: "quiet", "aria-label": `Go on with ${named(sound)}`, onclick: () => this.house.use(sound),
@@ -198,7 +198,7 @@ export class Card {
 }
 
 const sentence = (line) => {
-  const told = line.charAt(0).toUpperCase() + line.slice(1);
+  const told = capital(line);
   return /[.!?]$/.test(told) ? told : `${told}.`;
 };
 
@@ -209,16 +209,16 @@ function bars(tags, tones, most = 8) {
   return make("ul", { class: "bars" }, ...rows.map(([label, score]) => {
     const fillOf = make("i");
     fillOf.style.width = `${100 * clamp(score, 0, 1)}%`;
-    return make("li", { class: `${tags.known.includes(label) ? "" : "guess"} ${tones[label] ?? "c7"}` },
+    return make("li", { class: `${tags.known.includes(label) ? "" : "guess"} ${tones[label] ?? ""}` },
       make("span", {}, label), make("span", { class: "rail", "aria-hidden": "true" }, fillOf), make("output", {}, percent(score)));
   }));
 }
 
-/** Colours for labels: those that are heard first, then by their scores. */
+/** Colours for the labels that are drawn under the picture, the surest first. */
 function tonesOf(tags) {
-  const heard = new Set([...tags.known, ...tags.spans.map((one) => one.label)]);
-  const order = Object.entries(tags.scores).sort((a, b) => heard.has(b[0]) - heard.has(a[0]) || b[1] - a[1]);
-  return Object.fromEntries(order.slice(0, TONES).map(([label], place) => [label, `c${place}`]));
+  const drawn = [...new Set(tags.spans.map((one) => one.label))];
+  const order = drawn.sort((a, b) => (tags.scores[b] ?? 0) - (tags.scores[a] ?? 0));
+  return Object.fromEntries(order.slice(0, TONES).map((label, place) => [label, `c${place}`]));
 }
 
 const unsure = (tags) => (tags.known.length ? null
@@ -247,7 +247,7 @@ function search(card, { query, matches }) {
       length.style.width = `${100 * clamp(one.score / Math.max(1, top), 0, 1)}%`;
       const sound = sounds[one.sound];
       return make("li", {}, sound ? player(sound) : make("span"), make("span", {}, one.name),
-        make("span", { class: "rail", "aria-hidden": "true" }, length), make("output", {}, one.score.toFixed(2)));
+        make("span", { class: "rail", "aria-hidden": "true" }, length), make("output", {}, one.score.toFixed(2).replace("-", "−")));
     })),
   ];
 }
@@ -289,7 +289,7 @@ function compare(card, { action, outcomes }) {
   if (card.job.result.sounds.length) {
     const tracks = outcomes.flatMap(({ model }) => card.parts(model, {
       which: (one) => one.part.startsWith(`${model}: `),
-      named: (one) => one.part,
+      named: (one) => one.part.slice(model.length + 2),
       quiet: (one) => action === "enhance" && !one.part.endsWith(": speech"),
     }));
     return [card.sheet({ title: "both models", tracks: [...card.before(), ...tracks] }).root];
@@ -342,7 +342,7 @@ function adapt(card, told) {
         : "Some label has too few sounds to hold any back, so it was not measured.",
       tested ? make("small", {}, `95 % interval ${percent(low)} to ${percent(high)}; guessing would be right on about ${percent(1 / told.classes.length)}`) : null,
       make("small", {}, `${many(told.train_clips, "sound")} taught it ${told.classes.join(", ")}; ` +
-        `${figure(told.trained_parameters)} of ${figure(told.total_parameters)} weights learned`))),
+        `${count(told.trained_parameters)} of ${count(told.total_parameters)} weights learned`))),
     tested && told.confusion ? confusion(told) : null,
     make("div", { class: "go" }, make("button", {
       type: "button", class: "primary", onclick: () => card.house.tagWith(told.model),

@@ -176,13 +176,14 @@ export async function uploadAll(files, tell, given) {
   const share = () => ([...shares.values()].reduce((sum, one) => sum + one, 0) + done) / files.length;
   const worker = async () => {
     while (next < files.length) {
-      const { file, label } = files[next++];
+      const place = next++;
+      const { file, label } = files[place];
       try {
         const sound = await upload(file, label, (part) => {
           shares.set(file, part);
           tell({ done, count: files.length, share: share(), name: file.name });
         });
-        given(sound);
+        given(sound, place);
       } catch (problem) {
         failed.push({ name: file.name, line: problem.message });
         if (problem.status === 0) next = files.length;

@@ -102,7 +102,8 @@ export class Sheet {
   lane(track, number, several) {
     const wave = make("canvas", { class: "wave", role: "img", "aria-label": `Waveform of ${track.name}` });
     const spectrum = make("canvas", { class: "spectrum", role: "img", "aria-label": `Spectrogram of ${track.name}` });
-    const screen = this.screen(wave, spectrum);
+    const field = make("div", { class: "field-of-pitch" }, spectrum, ...pitches(track.sound, several));
+    const screen = this.screen(wave, field);
     const lane = { ...track, wave, spectrum, screen, muted: Boolean(track.quiet), peaks: null, pictures: [] };
     const mixed = several && this.tracks.filter((one) => one.group === track.group).length > 1;
     lane.solo = mixed && make("button", {
@@ -525,7 +526,8 @@ export class Sheet {
         pen.fillStyle = colour("line");
         pen.fillRect(0, y(pitch) + row, width, 1);
         pen.fillStyle = colour("soft");
-        pen.fillText(`C${pitch / 12 - 1}`, 4, y(pitch) + row - 3);
+        const words = `C${pitch / 12 - 1}`;
+        pen.fillText(words, width - pen.measureText(words).width - 4, y(pitch) + row - 3);
       }
     }
     const at = this.mixer.position;
@@ -551,6 +553,19 @@ export class Sheet {
     removeEventListener("themechange", this.redraw);
     if (last === this) last = null;
   }
+}
+
+/** Marks of pitch on a spectrogram, whose axis is logarithmic, as the service draws it. */
+function pitches(sound, few) {
+  const top = Math.min(sound.rate_hz / 2, 20000);
+  const low = Math.min(50, top / 4);
+  return (few ? [[100, "100"], [1000, "1k"], [10000, "10k"]] : [[100, "100 Hz"], [300, "300"], [1000, "1k"], [3000, "3k"], [10000, "10k"]])
+    .filter(([hertz]) => hertz > low * 1.2 && hertz < top * 0.93)
+    .map(([hertz, words]) => {
+      const mark = make("span", { class: "pitch", "aria-hidden": "true" }, words);
+      mark.style.bottom = `${(100 * Math.log(hertz / low)) / Math.log(top / low)}%`;
+      return mark;
+    });
 }
 
 /** Keys that are typed outside of fields belong to the sheet that was used last. */

@@ -31,7 +31,7 @@ export class Task {
           type: "radio", name: "action", value: one.name, checked: one.name === this.name,
           onchange: () => this.choose(one.name),
         }),
-        make("span", { "data-text": one.title }, one.title))));
+        make("span", {}, one.title))));
     this.choose(this.name);
   }
 

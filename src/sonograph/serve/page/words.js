@@ -2,10 +2,10 @@
 
 /** Seconds as 0:03.2, 12:05 or 1:02:03. */
 export function clock(seconds, tenths = true) {
-  const whole = Math.max(0, tenths ? Math.floor(seconds * 10) / 10 : Math.round(seconds));
+  const whole = Math.max(0, tenths ? Math.round(seconds * 10) / 10 : Math.round(seconds));
   const hours = Math.floor(whole / 3600);
   const minutes = Math.floor((whole % 3600) / 60);
-  const rest = whole % 60;
+  const rest = tenths ? Math.round((whole % 60) * 10) / 10 : whole % 60;
   const last = tenths ? rest.toFixed(1).padStart(4, "0") : String(rest).padStart(2, "0");
   return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${last}` : `${minutes}:${last}`;
 }
@@ -47,3 +47,6 @@ export function about(sound) {
   const rate = `${Number((sound.rate_hz / 1000).toFixed(2))} kHz`;
   return `${lasting(sound.duration_s)} · ${rate} · ${channels}`;
 }
+
+/** A name at the beginning of a line. */
+export const capital = (words) => words.charAt(0).toUpperCase() + words.slice(1);
