@@ -64,7 +64,9 @@ def everything(client: Client, room: Path) -> list[str]:
     """Do all that can be done; the actions in the order of their jobs."""
     names = ("birds.wav", "rain.wav", "evening song.flac", "speech in noise.wav")
     birds, rain, song, noisy = (client.upload(room / name) for name in names)
-    mine = [client.upload(path, path.parent.name) for path in sorted((room / "mine").glob("*/*.wav"))]
+    mine = [
+        client.upload(path, path.parent.name) for path in sorted((room / "mine").glob("*/*.wav"))
+    ]
     client.do("adapt", mine, steps=60, name="mine")
     client.do("tag", [birds, song], model="mine")
     client.do("search", [song, birds, rain, noisy])
@@ -175,7 +177,9 @@ def of_trouble(looker: Looker, service: Served, room: Path, client: Client) -> N
     page.screenshot(path=looker.folder / f"{looker.name}-queue.png", full_page=True)
     for job in client.ask("/jobs"):
         if job["state"] in ("queued", "running"):
-            request = urllib.request.Request(f"{client.address}/api/jobs/{job['id']}", method="DELETE")
+            request = urllib.request.Request(
+                f"{client.address}/api/jobs/{job['id']}", method="DELETE"
+            )
             urllib.request.urlopen(request).close()
     service.stop()
     page.evaluate("fetch('/api/health').catch(() => {})")

@@ -51,7 +51,9 @@ def rain(seconds: float = 5.0, seed: int = 3) -> np.ndarray:
     draw = np.random.default_rng(seed)
     sound = 0.05 * draw.standard_normal(int(seconds * RATE))
     drops = draw.random(len(sound)) < 0.002
-    return sound + np.convolve(drops * draw.uniform(0.2, 0.7, len(sound)), np.exp(-np.arange(60) / 9), "same")
+    return sound + np.convolve(
+        drops * draw.uniform(0.2, 0.7, len(sound)), np.exp(-np.arange(60) / 9), "same"
+    )
 
 
 def speech(text: str) -> np.ndarray:
@@ -70,7 +72,7 @@ def in_noise(clean: np.ndarray, level: float = 0.05, seed: int = 4) -> np.ndarra
     return clean + level * (0.5 * hum + draw.standard_normal(len(clean)))
 
 
-def labelled(folder: Path, each: int = 4) -> Path:
+def labelled(folder: Path, each: int = 6) -> Path:
     """A folder of two folders: whistles and drums."""
     draw = np.random.default_rng(5)
     for label in ("drum", "whistle"):

@@ -124,7 +124,7 @@ export function chooser(name, about, models, values, changed) {
 
 const brief = (words) => {
   const short = words.length > 150 ? `${words.slice(0, words.lastIndexOf(",", 150) > 40 ? words.lastIndexOf(",", 150) : 150)} …` : words;
-  return short && !/[.…]$/.test(short) ? `${short}.` : short;
+  return capital(short && !/[.…]$/.test(short) ? `${short}.` : short);
 };
 /** The first clause of a licence; all of it stands under the model. */
 export const licence = (words) => words.split(/[;,(]/)[0].trim();
@@ -132,10 +132,10 @@ export const licence = (words) => words.split(/[;,(]/)[0].trim();
 function told(model, all) {
   const pair = (name, words) => words && make("div", {}, make("dt", {}, name), make("dd", {}, words));
   return [
-    pair("Licence", model.licence), pair("Limits", [model.limits ?? ""].flat().join(" ")),
+    pair("Licence", capital(model.licence ?? "")), pair("Limits", [model.limits ?? ""].flat().join(" ")),
     pair("Knows", (model.summary ?? "").length > 150 ? model.summary : ""),
     pair("Measured", all.length ? make("ul", {}, ...all.map(([path, text]) =>
       make("li", {}, make("span", {}, capital(named(path).join(", "))), make("span", {}, text)))) : ""),
-    pair("Paper", model.paper), pair("System", model.system),
+    pair("Paper", model.paper), pair("System", (model.system ?? "").replaceAll("_", " ")),
   ].filter(Boolean);
 }

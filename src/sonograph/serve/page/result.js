@@ -121,9 +121,9 @@ export class Card {
   }
 
   /** Tracks of the sounds that were made; each can be saved, and given to what comes next. */
-  parts(group, { quiet = () => false, which = () => true, named = (sound) => sound.part } = {}) {
+  parts(group, { quiet = () => false, which = () => true, named = (sound) => capital(sound.part || sound.name) } = {}) {
     return this.job.result.sounds.filter(which).map((sound) => ({
-      sound, name: capital(named(sound) || sound.name), group, quiet: quiet(sound),
+      sound, name: named(sound), group, quiet: quiet(sound),
       tools: [
         make("button", {
           type: "button", class: "quiet", "aria-label": `Go on with ${named(sound)}`, onclick: () => this.house.use(sound),
@@ -289,7 +289,7 @@ function compare(card, { action, outcomes }) {
   if (card.job.result.sounds.length) {
     const tracks = outcomes.flatMap(({ model }) => card.parts(model, {
       which: (one) => one.part.startsWith(`${model}: `),
-      named: (one) => one.part.slice(model.length + 2),
+      named: (one) => one.part,
       quiet: (one) => action === "enhance" && !one.part.endsWith(": speech"),
     }));
     return [card.sheet({ title: "both models", tracks: [...card.before(), ...tracks] }).root];
