@@ -7,13 +7,15 @@
 #   make test-all   the default suite, then everything slow
 #   make bench      speed and memory beside the best-known peers
 #   make evidence   run what the table of systems rests on, and record it
-#   make docs       write what is generated: docs/, and the table in README.md
+#   make docs       write what is generated (docs/, tables in README.md), and the site: site/index.html
 
 PYTHON ?= python3
 DATA ?= mini
 BIN := .venv/bin
+# what the reference shows; recipes and verbs explain themselves on the command line
+REFERENCE := sonograph '!sonograph.recipes' '!sonograph.verbs' '!sonograph.cli' '!sonograph.atlas'
 STAMP := .venv/installed
-EXTRAS := train,plot,probe,g722,midi,speech,rooms,serve,test,parity
+EXTRAS := train,plot,probe,g722,midi,speech,rooms,serve,docs,test,parity
 
 .PHONY: install demo test test-slow test-all lint bench evidence docs clean
 
@@ -56,8 +58,11 @@ evidence: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python -m sonograph.atlas.pages
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs site
+	$(BIN)/pdoc --docformat google --output-directory site/reference $(REFERENCE)
+	@echo "site/index.html"
 
 # What was built; never data, runs or records.
 clean:
-	rm -rf .venv build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache src/*.egg-info
+	rm -rf .venv build dist site .pytest_cache .hypothesis .mypy_cache .ruff_cache src/*.egg-info
 	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +

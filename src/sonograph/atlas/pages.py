@@ -1,5 +1,5 @@
-"""The pages that nobody writes by hand: docs/systems/, docs/claims.md, docs/index.md, and the
-table in the README, made from the code (registry, docstrings, ABOUT) and the records.
+"""The pages that nobody writes by hand: docs/systems/, docs/claims.md, docs/measured.md, and the
+tables in the README, made from the code (registry, docstrings, ABOUT) and the records.
 
     python -m sonograph.atlas.pages
 """
@@ -10,6 +10,7 @@ import inspect
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from sonograph import records, registry
 from sonograph.errors import InputError
@@ -65,41 +66,78 @@ def system_page(system: registry.System, kept: list[Record]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+VERDICTS = ("shown", "not shown", "inconclusive")
+
+
 def claims_page(kept: list[Record]) -> str:
-    """Every claim that was measured, whatever came out."""
+    """Every claim that was measured, whatever came out: a line each, the rest on its page."""
     found = [record for record in kept if record.kind == "claim"]
+    count = {verdict: sum(r.verdict == verdict for r in found) for verdict in VERDICTS}
+    rows = [
+        [
+            f"[{one.system}](systems/{one.system}.md)",
+            one.sentence,
+            _headline(one.measured),
+            f"**{one.verdict}**" if one.verdict == "shown" else one.verdict,
+        ]
+        for one in found
+    ]
     parts = [
         MADE,
         "# Claims, measured",
-        "Each was judged by a rule written down before the run. *Not shown* and *inconclusive* "
-        "stand here as they came out.",
+        "What the papers claim, measured here on real recordings by a rule that was written down "
+        "before the run; its page has the rule, the arms, the paper's own figures and all values. "
+        "*Not shown* and *inconclusive* stand as they came out: most were measured in minutes on "
+        "two cores, where intervals are wide.",
+        f"{len(found)} claims: "
+        + ", ".join(f"{n} {verdict}" for verdict, n in count.items())
+        + ".",
+        _table(["system", "claim", "measured here (95 % interval)", ""], rows),
+        "`sonograph claim NAME` measures one again, `--scale gpu` larger.",
     ]
-    if not found:
-        parts.append("No claim has been measured yet.")
-    for record in found:
-        parts += [f"## {registry.system(record.system).title}", _claim(record)]
     return "\n\n".join(parts) + "\n"
 
 
-def index_page(kept: list[Record]) -> str:
-    """Where everything lies."""
-    pages = [
-        f"- [{entry.name}](systems/{entry.name}.md): {registry.module(entry.name).ABOUT.summary}"
-        for entry in _told()
-    ]
+def _headline(figures: Iterable[Any]) -> str:
+    """The figure that a verdict rests on: the first."""
+    first = next(iter(figures), None)
+    return f"{first.name}: {first.amount()}" if first else ""
+
+
+def systems_page() -> str:
+    """All systems by what a user does with them."""
+    tasks: dict[str, list[registry.System]] = {}
+    for system in registry.systems():
+        tasks.setdefault(system.task, []).append(system)
+    parts = [MADE, "# Systems"]
+    for task, systems in tasks.items():
+        built = [
+            f"- [{one.name}]({one.name}.md): {registry.module(one.name).ABOUT.summary}"
+            for one in systems
+            if one.built
+        ]
+        coming = ", ".join(one.name for one in systems if not one.built)
+        parts += [
+            f"## {task.capitalize()}",
+            "\n".join(built) if built else "",
+            f"To come: {coming}." if coming else "",
+        ]
+    names = [one.name for one in registry.systems() if one.built]
+    parts.append("\n".join(["```{toctree}", ":hidden:", "", *names, "```"]))  # of the site
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def measured_page(kept: list[Record]) -> str:
+    """Speed and memory: every benchmark that was recorded."""
+    found = sorted({r.system for r in kept if r.kind == "benchmark"})
     parts = [
         MADE,
-        "# Sonograph",
-        "Start with the [README](../README.md); add a system with [CONTRIBUTING]"
-        "(../CONTRIBUTING.md).",
-        "## Systems",
-        "\n".join(pages),
-        f"{len(registry.systems())} in all, built or to come; `sonograph systems` says how far "
-        "each one is.",
-        "## Measured",
-        "- [Claims](claims.md)\n- Speed and memory:",
-        _benchmarks(kept, None),
+        "# Speed and memory",
+        "Both sides of a comparison were timed alternately in one run; `sonograph bench` does it "
+        "again on your machine.",
     ]
+    for name in found:
+        parts += [f"## {name}", _benchmarks(kept, name)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -146,7 +184,11 @@ def everything(root: Path) -> dict[Path, str]:
     kept = records.read_all(root / "records")
     docs = root / "docs"
     made = {docs / "systems" / f"{s.name}.md": system_page(s, kept) for s in _told()}
-    return made | {docs / "claims.md": claims_page(kept), docs / "index.md": index_page(kept)}
+    return made | {
+        docs / "claims.md": claims_page(kept),
+        docs / "measured.md": measured_page(kept),
+        docs / "systems" / "index.md": systems_page(),
+    }
 
 
 def main() -> int:

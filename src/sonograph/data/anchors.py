@@ -144,6 +144,10 @@ class AnchorMixtures(Mixtures):
             told[-1] = names[1] if told[-2] != names[1] else names[-1]
         return told
 
+    def asked_for(self, k: int) -> list[str]:
+        """The classes that are wanted in batch k, in the order of its clips."""
+        return self.classes_of(random_of(self.seed, "mixture", k))[: self.batch_size]
+
     def segment(self, anchor: Anchor, random: Random) -> Float32[np.ndarray, "c n"]:
         start = anchor.start
         if start is None:
@@ -153,7 +157,7 @@ class AnchorMixtures(Mixtures):
 
     def segments(self, random: Random) -> Iterator[Float32[np.ndarray, "c n"]]:
         """The anchors of a batch."""
-        for name in self.classes_of(random):
+        for name in self.classes_of(random):  # the first draw, see `asked_for`
             some = self.of_class[name]
             yield self.segment(some[int(random.integers(len(some)))], random)
 

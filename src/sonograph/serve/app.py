@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-import anyio
-import anyio.to_thread
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response, StreamingResponse
 
 from sonograph import __version__
-from sonograph.serve import answers, metrics, pictures, playable, shapes
+from sonograph.serve import answers, metrics, pictures, playable, ranges, shapes
 from sonograph.serve.access import COOKIE, SESSION_S
 from sonograph.serve.actions import ACTIONS
 from sonograph.serve.answers import Refused
@@ -26,7 +22,8 @@ from sonograph.serve.jobs import in_order
 from sonograph.serve.models import Models
 from sonograph.serve.names import attachment
 from sonograph.serve.service import Service
-from sonograph.serve.settings import NOW_LARGEST_BYTES, Settings
+from sonograph.serve.settings import Settings
+from sonograph.serve.threads import look, work
 
 Seconds = Annotated[float, Query(ge=0, le=1e7, allow_inf_nan=False)]
 End = Annotated[float | None, Query(gt=0, le=1e7, allow_inf_nan=False)]
@@ -161,7 +158,7 @@ def _sounds(made: FastAPI) -> None:
     )
     async def upload(request: Request):
         """Take in a sound: it is streamed to disk, and checked by decoding it."""
-        received = await service.upload(request, service.settings.largest_bytes)
+        received = await service.upload(request)
         return (await work(service.keep, received)).info()
 
     @made.get("/api/sounds", response_model=list[shapes.SoundInfo])
@@ -204,6 +201,9 @@ def _sounds(made: FastAPI) -> None:
             path, kind = found.path, "application/octet-stream"
         else:
             path, kind = await work(playable.playable, found, service.room)
+        if not ranges.follow(request.headers.get("range", ""), path.stat().st_size):
+            kept = [one for one in request.scope["headers"] if one[0] != b"range"]
+            request.scope["headers"] = kept  # the response reads it again
         return FileResponse(path, media_type=kind, headers=headers)
 
     @made.get("/api/sounds/{id}/peaks", response_model=shapes.SpanSound, responses=problems(**gone))
@@ -336,26 +336,19 @@ def _now(made: FastAPI) -> None:
         _507="The disk is full.",
     )
 
-    async def answer(request: Request, do: Callable[..., Any], model: str) -> Any:
-        received = await service.upload(request, NOW_LARGEST_BYTES)
-        try:
-            return await work(do, received.path, received.name, model)
-        finally:
-            service.discard(received)
-
     @made.post(
         "/api/now/tag", response_model=shapes.TagsInfo, openapi_extra=FORM, responses=refused
     )
     async def tag(request: Request, model: ModelName = ""):
         """What is heard in a sound of up to a minute."""
-        return await answer(request, service.now.tag, model)
+        return await service.answer(request, service.now.tag, model)
 
     @made.post(
         "/api/now/embed", response_model=shapes.EmbeddingInfo, openapi_extra=FORM, responses=refused
     )
     async def embed(request: Request, model: ModelName = ""):
         """The vector of a sound of up to a minute."""
-        return await answer(request, service.now.embed, model)
+        return await service.answer(request, service.now.embed, model)
 
 
 def _state(made: FastAPI) -> None:
@@ -395,25 +388,3 @@ def _state(made: FastAPI) -> None:
     async def measured():
         """Counts, durations and sizes for Prometheus."""
         return Response(service.measured(), media_type=metrics.MEDIA_TYPE)
-
-
-# --- threads for what takes a moment -------------------------------------------------------------
-
-
-@functools.cache
-def _limiters() -> tuple[Any, Any]:
-    """(for checks and small requests, for pictures): how many of them at a time."""
-
-    return anyio.CapacityLimiter(16), anyio.CapacityLimiter(2)
-
-
-async def work(function: Callable[..., Any], *given: Any) -> Any:
-    return await anyio.to_thread.run_sync(
-        functools.partial(function, *given), limiter=_limiters()[0]
-    )
-
-
-async def look(function: Callable[..., Any], *given: Any) -> Any:
-    return await anyio.to_thread.run_sync(
-        functools.partial(function, *given), limiter=_limiters()[1]
-    )

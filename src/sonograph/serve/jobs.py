@@ -23,7 +23,7 @@ from sonograph.serve.shapes import JobInfo, ProgressInfo, ResultInfo, State
 ENDED = ("done", "failed", "cancelled")
 
 
-@dataclass
+@dataclass(eq=False)
 class Job:
     """A job. work: does it in a folder of its own and answers its result."""
 

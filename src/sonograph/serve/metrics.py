@@ -35,6 +35,11 @@ class Metrics:
         with self._lock:
             self._counts[name] += by
 
+    def set(self, name: str, value: int) -> None:
+        """The same for what someone else counts."""
+        with self._lock:
+            self._counts[name] = value
+
     def text(self, gauges: Mapping[str, tuple[str, float | Mapping[str, float]]]) -> str:
         """All of it. gauges: name -> (help, value), or (help, values by state)."""
         lines = []

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import socket
+import threading
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -15,12 +19,31 @@ if TYPE_CHECKING:
     from sonograph.serve.service import Service
 
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
 class Server(uvicorn.Server):
-    """Tells the service of a signal at once: streams of events end, and jobs stop meanwhile."""
+    """Tells the service of a signal at once: streams of events end, and jobs stop meanwhile.
+
+    A signal is the usual way to end a service: it is not raised once more afterwards, so that the
+    verb can put everything away.
+    """
 
     def __init__(self, config: uvicorn.Config, service: Service):
         super().__init__(config)
         self.service = service
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield  # only there can signals be heard
+            return
+        before = {one: signal.signal(one, self.handle_exit) for one in SIGNALS}
+        try:
+            yield
+        finally:
+            for one, handler in before.items():
+                signal.signal(one, handler)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> Any:
         self.service.end()

@@ -6,9 +6,10 @@ import contextlib
 import secrets
 import threading
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sonograph.serve.access import Keys
 from sonograph.serve.action import Action, Given, Made
@@ -20,9 +21,10 @@ from sonograph.serve.names import shown, stem_of
 from sonograph.serve.now import Now
 from sonograph.serve.pictures import Pictures
 from sonograph.serve.room import Room, size_of
-from sonograph.serve.settings import UPLOADS, Settings
+from sonograph.serve.settings import NOW_LARGEST_BYTES, UPLOADS, WAITING, Settings
 from sonograph.serve.shapes import ActionInfo, Counts, FileInfo, LicensedModel, NewJob, ResultInfo
 from sonograph.serve.sounds import Sound, Sounds
+from sonograph.serve.threads import work
 from sonograph.serve.uploads import Received, receive
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ class Service:
         )
         self.pictures = Pictures()
         self.now = Now(models, self.metrics)
-        self.uploads = 0
+        self.under_way: Counter[str] = Counter()
         self.closing = threading.Event()
         self._closed = threading.Lock()
         self._sweeper = threading.Thread(target=self._sweep, name="sweeper", daemon=True)
@@ -72,18 +74,35 @@ class Service:
 
     # --- sounds ---
 
-    async def upload(self, request: Request, most_bytes: int) -> Received:
-        """Stream a form's file into the folder; see `uploads.receive`."""
-        if self.uploads >= UPLOADS:
-            raise busy(f"{UPLOADS} uploads arrive already: try again later")
-        self.uploads += 1
-        path = self.room.folder / "arriving" / secrets.token_urlsafe(16)
+    async def upload(self, request: Request) -> Received:
+        """Stream a sound that is to be kept into the folder; see `uploads.receive`."""
+        with self._one_of("uploads", UPLOADS):
+            return await self._receive(request, self.settings.largest_bytes)
+
+    async def answer(self, request: Request, do: Callable[..., Any], model: str) -> Any:
+        """Take in a short sound, answer it, and forget it."""
+        with self._one_of("requests", WAITING):
+            received = await self._receive(request, NOW_LARGEST_BYTES)
+            try:
+                return await work(do, received.path, received.name, model)
+            finally:
+                self._discard(received)
+
+    @contextlib.contextmanager
+    def _one_of(self, what: str, most: int) -> Iterator[None]:
+        """Count something that is under way. Raises Refused (503) where there are enough."""
+        if self.under_way[what] >= most:
+            raise busy(f"{most} {what} are under way already: try again later")
+        self.under_way[what] += 1
         try:
-            return await receive(
-                request, path, most_bytes, self.settings.idle_s, self.room, self.closing
-            )
+            yield
         finally:
-            self.uploads -= 1
+            self.under_way[what] -= 1
+
+    async def _receive(self, request: Request, most_bytes: int) -> Received:
+        path = self.room.folder / "arriving" / secrets.token_urlsafe(16)
+        idle_s = self.settings.idle_s
+        return await receive(request, path, most_bytes, idle_s, self.room, self.closing)
 
     def keep(self, received: Received) -> Sound:
         """Check what was received and make it a sound."""
@@ -93,7 +112,7 @@ class Service:
         self.metrics.count("upload_bytes_total", sound.bytes)
         return sound
 
-    def discard(self, received: Received) -> None:
+    def _discard(self, received: Received) -> None:
         with contextlib.suppress(OSError):
             received.path.unlink()
             self.room.give(received.bytes)
@@ -155,7 +174,8 @@ class Service:
             places = {one.path: one.name for one in given} | {folder: "the result"}
             raise InputError(without_paths(str(problem), places)) from None
         stem = stem_of(given[0].name) if given else action.name
-        files, infos = [], []
+        files: list[tuple[Made, FileInfo]] = []
+        infos = []
         for one in outcome.made:
             watched(1, 1, "keeping what was made")
             size = one.path.stat().st_size
@@ -213,14 +233,14 @@ class Service:
     def measured(self) -> str:
         """Everything for Prometheus."""
         counts = self.jobs.counts()
+        self.metrics.set("model_loads_total", self.models.loads)
         return self.metrics.text(
             {
-                "jobs": ("Jobs that are known, by state.", dict(counts)),
+                "jobs": ("Jobs that are known, by state.", {str(k): v for k, v in counts.items()}),
                 "queue_length": ("Jobs that wait.", counts["queued"]),
                 "sounds": ("Sounds that are kept.", len(self.sounds.all())),
                 "folder_bytes": ("Bytes that the folder holds.", self.room.held_bytes),
                 "models_loaded": ("Models in memory.", len(self.models.memory)),
-                "model_loads": ("Models read from disk since the start.", self.models.loads),
                 "memory_bytes": ("Memory of the process in RAM.", memory_bytes()),
             }
         )

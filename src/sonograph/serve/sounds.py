@@ -20,7 +20,7 @@ from sonograph.serve.shapes import SoundInfo
 SUFFIXES = {"WAVEX": ".wav", "MPEG": ".mp3", "OGG": ".ogg"}  # others are called as they are
 
 
-@dataclass
+@dataclass(eq=False)
 class Sound:
     """A sound on disk. users: jobs and answers that need its file just now."""
 
@@ -53,8 +53,8 @@ class Sound:
             rate_hz=self.about.rate_hz,
             channels=self.about.channels,
             duration_s=self.about.duration_s,
-            from_=self.made_by,
             part=self.part,
+            **{"from": self.made_by},
         )
 
 

@@ -171,7 +171,7 @@ def _parser(request: Request, form: _Form):
         raise Refused(415, "send multipart/form-data with the sound as `file`")
     names = [name for name in dir(form) if name.startswith("on_")]
     try:
-        return MultipartParser(boundary, {name: getattr(form, name) for name in names})  # type: ignore[misc]
+        return MultipartParser(boundary, {name: getattr(form, name) for name in names})  # type: ignore[arg-type]
     except FormParserError as error:
         raise Refused(400, f"the form cannot be read: {error}") from None
 

@@ -1,6 +1,6 @@
 """Spectrograms of recordings, of the same through the vocoder, and of their texts spoken.
 
-python -m sonograph.recipes.speak.picture docs/voice.png
+python -m sonograph.recipes.speak.picture docs/pictures/voice.png
 """
 
 from __future__ import annotations
