@@ -40,3 +40,18 @@ def test_an_adapted_model_and_the_part_of_a_model(tmp_path: Path) -> None:
     assert SSAST.from_pretrained(tmp_path / "adapted").width == model.encoder.width
     with pytest.raises(InputError, match="not a SSAST"):
         SSAST.from_pretrained("voice-vocoder")
+
+
+HEARD = [one for one in MODELS if registry.system(one.system).task in ("represent", "tag")]
+
+
+@pytest.mark.parametrize("preset", HEARD, ids=lambda preset: preset.name)
+def test_what_was_pre_trained_embeds_at_once(preset: registry.Preset, tmp_path: Path) -> None:
+    module = registry.module(preset.system)
+    if not hasattr(module, "Pretraining"):
+        pytest.skip("this system has no pre-training of its own")
+    model = registry.build(preset.name)
+    learner = module.Pretraining(getattr(model, "encoder", model))
+    learner.save_pretrained(tmp_path / "run")
+    tone = sound.Audio(0.1 * torch.randn(1, 16_000).numpy(), 16_000)
+    assert len(sound.load(tmp_path / "run").embed(tone)) == 1  # type: ignore[operator]

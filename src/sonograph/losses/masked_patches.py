@@ -14,13 +14,14 @@ from torch import Tensor, nn
 from sonograph.audio.feature_spec import FeatureSpec
 from sonograph.losses.contrastive import info_nce_in_clip
 from sonograph.losses.masked import masked_reconstruction
+from sonograph.nn.encoder import Embeds
 from sonograph.nn.hiding import Hiding, filler_size, patch_of
 from sonograph.nn.masking import cluster_mask, published_cluster_mask, random_mask
 
 ObjectiveName = Literal["joint", "discriminative", "generative"]
 
 
-class MaskedPatches(nn.Module):
+class MaskedPatches(nn.Module, Embeds):
     """The objective on any encoder (see `nn.hiding`): L = L_d + 10 L_g, equation 3.
 
     How much is hidden, and how, is the encoder's to say (`mask_share`, `masking`, `compat` of its

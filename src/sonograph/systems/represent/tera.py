@@ -211,7 +211,7 @@ class Reconstruct(nn.Module):
         return self.output(self.norm(nn.functional.gelu(self.dense(x))))
 
 
-class Pretraining(nn.Module):
+class Pretraining(nn.Module, Embeds):
     """Reconstruction of altered features by any encoder: section III of the paper.
 
     An encoder whose tokens span several frames predicts all frames of a column at once, from all

@@ -341,7 +341,7 @@ def build(config: Config) -> EmbeddingStatistics | StatisticsTagger:
 # --- objective -----------------------------------------------------------------------------------
 
 
-class Pretraining(nn.Module):
+class Pretraining(nn.Module, Embeds):
     """Autoencoders: what went into each bottleneck comes out of it again, in mean squares.
 
     Of an encoder of another system the tokens are the bottlenecks of what they stand for.

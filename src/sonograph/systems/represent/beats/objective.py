@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy, mse_loss
 
 from sonograph.audio.feature_spec import FeatureSpec
 from sonograph.nn.codebook import perplexity
-from sonograph.nn.encoder import Encoder, Tokens
+from sonograph.nn.encoder import Embeds, Encoder, Tokens
 from sonograph.nn.gated_bias import GatedTransformer
 from sonograph.nn.hiding import Hiding, filler_size, patch_of
 from sonograph.nn.masking import random_mask
@@ -60,7 +60,7 @@ class Predictor(nn.Module):
         return self.answer(self.norm(frequency_major(x, tokens.grid)[hidden]))
 
 
-class Pretraining(nn.Module):
+class Pretraining(nn.Module, Embeds):
     """Three quarters of a clip's patches are hidden, and their labels predicted: section 3.3.
 
     BEATs encodes only the patches that are left, as one shorter sequence. Any other encoder of

@@ -11,13 +11,14 @@ from torch.nn.functional import cross_entropy
 
 from sonograph.audio.feature_spec import FeatureSpec
 from sonograph.errors import InputError
+from sonograph.nn.encoder import Embeds
 from sonograph.nn.hiding import Hiding, filler_size, patch_of
 from sonograph.systems.represent.self_pretraining.model import Config
 
 LEVELS = 256
 
 
-class Pretraining(nn.Module):
+class Pretraining(nn.Module, Embeds):
     """Denoising on any encoder: hide places, tell what was there; the loss is of these alone.
 
     Sequence encoders say by their config how much is hidden and what is told; of others, half of
