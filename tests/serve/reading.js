@@ -11,11 +11,14 @@
       const words = (one) => (one?.textContent ?? "").trim();
       const name = (one) =>
         (one.getAttribute("aria-label") ?? "").trim()
-        || (one.getAttribute("aria-labelledby") ?? "").split(" ").map((id) => words(document.getElementById(id))).join(" ").trim()
+        || (one.getAttribute("aria-labelledby") ?? "").split(" ")
+          .map((id) => words(document.getElementById(id))).join(" ").trim()
         || [...(one.labels ?? [])].map(words).join(" ").trim()
         || words(one);
-      const controls = "button, a[href], input, select, textarea, summary, [role=slider], [role=tab], [tabindex='0'], progress, canvas[role=img], dialog[open]";
-      return [...document.querySelectorAll(controls)].filter((one) => seen(one) && !name(one)).map((one) => one.outerHTML.slice(0, 120));
+      const controls = "button, a[href], input, select, textarea, summary, progress, dialog[open], "
+        + "[role=slider], [role=tab], [tabindex='0'], canvas[role=img]";
+      return [...document.querySelectorAll(controls)]
+        .filter((one) => seen(one) && !name(one)).map((one) => one.outerHTML.slice(0, 120));
     },
     // [level, words] of each heading.
     headings() {
@@ -65,7 +68,7 @@
       while (walk.nextNode()) {
         const one = walk.currentNode.parentElement;
         if (!walk.currentNode.textContent.trim() || !seen(one)) continue;
-        if (one.closest("[aria-hidden=true], [aria-disabled=true], :disabled, .unseen, script, style, noscript")) continue;
+        if (one.closest("[aria-hidden=true], [aria-disabled=true], :disabled, .unseen, script, noscript")) continue;
         let through = 1;
         for (let at = one; at; at = at.parentElement) through *= Number(getComputedStyle(at).opacity);
         if (through === 0) continue;
@@ -77,7 +80,8 @@
         const contrast = (a + 0.05) / (b + 0.05);
         const size = parseFloat(style.fontSize);
         const large = size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 700);
-        if (contrast < (large ? 3 : 4.5)) told.push(`${contrast.toFixed(2)}: ${walk.currentNode.textContent.trim().slice(0, 40)}`);
+        if (contrast >= (large ? 3 : 4.5)) continue;
+        told.push(`${contrast.toFixed(2)}: ${walk.currentNode.textContent.trim().slice(0, 40)}`);
       }
       return told;
     },

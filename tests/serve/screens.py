@@ -1,7 +1,7 @@
-"""Pictures of every flow of the page: `python -m tests.serve.screens FOLDER`.
+"""Pictures of every flow of the page: `python -m tests.serve.screens FOLDER [docs/screens]`.
 
 At 1200 and 400 pixels, in light and dark: FOLDER/1200-light-tag.png and so on. They are made to be
-looked at after a change.
+looked at after a change. Those that the documentation shows go, small, into the second folder.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.serve.browser import Served, browsing, served
-from tests.serve.sounds import furnish
+from tests.serve.sounds import furnish, labelled
 
 WIDTHS = (1200, 400)
 THEMES = ("light", "dark")
@@ -65,7 +65,8 @@ def everything(client: Client, room: Path) -> list[str]:
     names = ("birds.wav", "rain.wav", "evening song.flac", "speech in noise.wav")
     birds, rain, song, noisy = (client.upload(room / name) for name in names)
     mine = [
-        client.upload(path, path.parent.name) for path in sorted((room / "mine").glob("*/*.wav"))
+        client.upload(path, path.parent.name)
+        for path in sorted((room.parent / "many").glob("*/*.wav"))
     ]
     client.do("adapt", mine, steps=60, name="mine")
     client.do("tag", [birds, song], model="mine")
@@ -101,6 +102,7 @@ class Looker:
         return self
 
     def shot(self, name: str, of: Any = None, whole: bool = False) -> None:
+        self.page.mouse.move(0, 0)
         self.page.wait_for_load_state("networkidle")
         self.page.wait_for_timeout(350)
         path = self.folder / f"{self.name}-{name}.png"
@@ -143,10 +145,9 @@ def of_everything(looker: Looker, actions: list[str]) -> None:
             lane.scroll_into_view_if_needed()
             page.wait_for_timeout(250)
         if action in ("separate", "enhance"):
-            sheet = job.locator(".sheet")
-            sheet.locator(".ruler").focus()
-            for _ in range(7):
-                page.keyboard.press("ArrowRight")
+            last = job.locator(".spectrum").last
+            last.click(position={"x": 0.44 * last.bounding_box()["width"], "y": 20})
+            page.mouse.move(0, 0)
         job.scroll_into_view_if_needed()
         looker.shot(f"{place}-{action}", job)
         fold.click()
@@ -200,6 +201,7 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as place, browsing() as browser:
         room = furnish(Path(place) / "room")
+        labelled(Path(place) / "many", each=40)
         with served(Path(place) / "empty") as service:
 
             def nothing(width: int, theme: str) -> None:
@@ -233,7 +235,38 @@ def main(folder: Path) -> None:
             looker.context.close()
 
 
+# What the documentation shows: one picture, or several side by side.
+SHOWN = {
+    "page": ("1200-light-first",),
+    "welcome": ("1200-light-empty",),
+    "enhance": ("1200-light-1-enhance",),
+    "separate": ("1200-dark-5-separate",),
+    "notes": ("1200-light-6-transcribe-notes",),
+    "adapt": ("1200-light-9-adapt",),
+    "narrow": ("400-light-first", "400-dark-closer", "400-light-recording"),
+}
+
+
+def publish(folder: Path, to: Path) -> None:
+    """Small copies for the documentation."""
+    from PIL import Image
+
+    to.mkdir(parents=True, exist_ok=True)
+    for name, parts in SHOWN.items():
+        found = [Image.open(folder / f"{part}.png").convert("RGB") for part in parts]
+        wide, gap = sum(one.width for one in found), 24
+        high = min(1200, max(one.height for one in found))
+        sheet = Image.new("RGB", (wide + gap * (len(found) - 1), high), "white")
+        left = 0
+        for one in found:
+            sheet.paste(one, (left, 0))
+            left += one.width + gap
+        sheet.save(to / f"{name}.webp", quality=82, method=6)
+
+
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m tests.serve.screens FOLDER")
+    if len(sys.argv) not in (2, 3):
+        sys.exit("usage: python -m tests.serve.screens FOLDER [docs/screens]")
     main(Path(sys.argv[1]))
+    if len(sys.argv) == 3:
+        publish(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -64,7 +64,7 @@ def speech(text: str) -> np.ndarray:
     return spoken.samples[0] / max(1e-3, np.abs(spoken.samples).max()) * 0.5
 
 
-def in_noise(clean: np.ndarray, level: float = 0.05, seed: int = 4) -> np.ndarray:
+def in_noise(clean: np.ndarray, level: float = 0.02, seed: int = 4) -> np.ndarray:
     """A sound in a hum and a hiss."""
     draw = np.random.default_rng(seed)
     time = np.arange(len(clean)) / RATE

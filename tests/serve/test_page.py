@@ -171,7 +171,9 @@ def test_what_is_dropped_is_seen_heard_and_looked_at_closely(open_page: Open, ro
     sheet = page.locator("#look .sheet")
     expect(page.get_by_role("heading", name="birds.wav")).to_be_visible()
     assert page.evaluate("window.offered")
-    expect(sheet.get_by_role("img", name=re.compile("Waveform of birds.wav: 6.0 s, loudest at")))
+    expect(
+        sheet.get_by_role("img", name=re.compile("Waveform of birds.wav: 6.0 s, loudest at"))
+    ).to_be_visible()
     page.wait_for_function(
         "() => { const one = document.querySelector('#look .spectrum');"
         " return one.getContext('2d').getImageData(9, 9, 1, 1).data[3] > 0; }"

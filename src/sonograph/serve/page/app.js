@@ -5,7 +5,7 @@ import { dropped, labelled, ofFolderInput } from "./gather.js";
 import { Recording } from "./record.js";
 import { Card } from "./result.js";
 import { Following, Refused, address, ask, session, uploadAll, wire } from "./service.js";
-import { Sheet, listenToKeys, thumbnail } from "./sheet.js";
+import { Sheet, thumbnail } from "./sheet.js";
 import { Task } from "./task.js";
 import { about, clock, many } from "./words.js";
 
@@ -482,5 +482,4 @@ async function begin() {
 
 $("where").textContent = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname)
   ? "It stays on this machine." : `It goes to ${location.hostname} and nowhere else.`;
-listenToKeys();
 begin();

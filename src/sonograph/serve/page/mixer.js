@@ -92,7 +92,9 @@ class Decoded {
     this.loading ??= Promise.all(
       this.tracks.map(async ({ url }) => {
         const answer = await fetch(url);
-        if (!answer.ok) throw new Error("it is no longer there");
+        if (!answer.ok) {
+          throw new Error(answer.status === 404 ? "it is no longer there" : "the service is busy, try again");
+        }
         return context.decodeAudioData(await answer.arrayBuffer());
       }),
     ).then((buffers) => {

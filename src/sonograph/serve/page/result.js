@@ -84,7 +84,8 @@ export class Card {
       fill(this.body, make("div", { class: "running" }, make("div", {}, this.note, this.left), this.bar));
     }
     const { done, total, note, seconds_left } = job.progress;
-    if (job.state === "running" && total) this.bar.value = clamp(done / total, 0, 1);
+    if (job.state === "queued") this.bar.value = 0;
+    else if (total) this.bar.value = clamp(done / total, 0, 1);
     else this.bar.removeAttribute("value");
     if (job.state === "queued") {
       this.note.textContent = job.place > 1 ? `In the queue, ${many(job.place - 1, "job")} before it` : "Next in the queue";

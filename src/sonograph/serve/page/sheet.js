@@ -5,7 +5,6 @@ import { Mixer } from "./mixer.js";
 import { address, ask } from "./service.js";
 import { clock, lasting } from "./words.js";
 
-let last = null; // the sheet that was used last: keys go there
 const CLOSEST_S = 0.02;
 
 /** The theme that holds now: "light" or "dark". */
@@ -80,9 +79,7 @@ export class Sheet {
       this.roll ? this.screen(this.roll) : null, this.rows, this.ruler);
     this.root = make("div", { class: "sheet", role: "group", "aria-label": title },
       this.transport, this.problem, bed);
-    this.root.addEventListener("pointerdown", () => { last = this; });
-    this.root.addEventListener("focusin", () => { last = this; });
-    last ??= this;
+    this.root.addEventListener("keydown", (event) => this.typed(event));
     this.pointers(this.ruler, "ruler");
     this.tell();
   }
@@ -133,7 +130,6 @@ export class Sheet {
   // --- hearing ---
 
   toggle() {
-    last = this;
     if (this.mixer.state === "stopped") this.mixer.play();
     else this.mixer.pause();
   }
@@ -325,8 +321,10 @@ export class Sheet {
     }, { passive: false });
   }
 
-  /** A key; whether it meant something here. */
-  key(event) {
+  /** Keys mean something while the focus is on this sheet, and not on a field or what they press. */
+  typed(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input")) return;
+    if (event.key === " " && event.target.closest("button, a")) return;
     const step = (this.view.to - this.view.from) / (event.shiftKey ? 100 : 20);
     const at = this.mixer.position;
     const act = {
@@ -350,8 +348,8 @@ export class Sheet {
     const number = Number(event.key);
     if (act) act();
     else if (number >= 1 && number <= this.lanes.length && this.lanes.length > 1) this.solo(number - 1);
-    else return false;
-    return true;
+    else return;
+    event.preventDefault();
   }
 
   // --- drawing ---
@@ -403,7 +401,12 @@ export class Sheet {
       lane.pictures = [...lane.pictures.filter((p) => p.theme === one.theme).slice(0, 1), one];
       this.drawSpectrum(lane);
     };
-    image.onerror = () => { if (lane.url === url) lane.url = ""; };
+    image.onerror = () => { // too many requests at once, or it is gone
+      if (lane.url !== url) return;
+      lane.url = "";
+      lane.tries = (lane.tries ?? 0) + 1;
+      if (lane.tries < 5 && this.root.isConnected) setTimeout(() => this.fetch(lane), 1000 * lane.tries);
+    };
     image.src = url;
   }
 
@@ -551,7 +554,6 @@ export class Sheet {
     this.sizes.disconnect();
     this.sight.disconnect();
     removeEventListener("themechange", this.redraw);
-    if (last === this) last = null;
   }
 }
 
@@ -566,22 +568,6 @@ function pitches(sound, few) {
       mark.style.bottom = `${(100 * Math.log(hertz / low)) / Math.log(top / low)}%`;
       return mark;
     });
-}
-
-/** Keys that are typed outside of fields belong to the sheet that was used last. */
-export function listenToKeys() {
-  document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-    const at = event.target;
-    const slider = at.getAttribute?.("role") === "slider";
-    if (at.closest?.("input, textarea, select, dialog, [role=tab]")) return;
-    if (!slider && at.closest?.("button, summary, a, label") && event.key === " ") return;
-    if (!slider && (event.key.startsWith("Arrow") || ["Home", "End"].includes(event.key)) && at !== document.body
-      && !at.closest?.(".sheet")) return;
-    if (!last?.root.isConnected || !last.root.offsetParent) return;
-    if (!slider && at === document.body && ["ArrowUp", "ArrowDown", "Home", "End"].includes(event.key)) return;
-    if (last.key(event)) event.preventDefault();
-  });
 }
 
 /** A play button of its own, for lists. */

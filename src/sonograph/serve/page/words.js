@@ -39,7 +39,7 @@ export const many = (number, one, more = `${one}s`) => `${number} ${number === 1
 
 /** A number of a card: three digits that count. */
 export const figure = (value) =>
-  Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(3))).replace("-", "−");
+  String(Math.abs(value) < 1e-6 ? 0 : Number.isInteger(value) ? value : Number(value.toPrecision(3))).replace("-", "−");
 
 /** What a sound is, in one line. */
 export function about(sound) {
@@ -48,5 +48,5 @@ export function about(sound) {
   return `${lasting(sound.duration_s)} · ${rate} · ${channels}`;
 }
 
-/** A name at the beginning of a line. */
-export const capital = (words) => words.charAt(0).toUpperCase() + words.slice(1);
+/** Words at the beginning of a line; names such as ast-mini stay as they are. */
+export const capital = (words) => (/^[a-z]+[-_\d]/.test(words) ? words : words.charAt(0).toUpperCase() + words.slice(1));
