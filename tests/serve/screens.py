@@ -249,11 +249,13 @@ SHOWN = {
 
 def publish(folder: Path, to: Path) -> None:
     """Small copies for the documentation."""
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     to.mkdir(parents=True, exist_ok=True)
     for name, parts in SHOWN.items():
         found = [Image.open(folder / f"{part}.png").convert("RGB") for part in parts]
+        if found[0].width not in WIDTHS:  # a part of the page: with some of its paper around it
+            found = [ImageOps.expand(one, 28, one.getpixel((2, one.height - 2))) for one in found]
         wide, gap = sum(one.width for one in found), 24
         high = min(1200, max(one.height for one in found))
         sheet = Image.new("RGB", (wide + gap * (len(found) - 1), high), "white")

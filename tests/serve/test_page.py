@@ -145,6 +145,9 @@ def colours_of(canvas: Any) -> int:
     )
 
 
+ENDS = ("start_s", "end_s")  # in the address of what is drawn
+
+
 def at(sheet: Any) -> float:
     return float(sheet.get_by_role("slider").get_attribute("aria-valuenow"))
 
@@ -197,9 +200,7 @@ def test_what_is_dropped_is_seen_heard_and_looked_at_closely(open_page: Open, ro
     ask_closer = "() => document.querySelector('#look [aria-label=Closer]').click()"
     with page.expect_request(lambda one: "spectrogram.png" in one.url) as closer:
         page.evaluate(ask_closer)
-    start, end = (
-        float(re.search(rf"{key}=([\d.]+)", closer.value.url)[1]) for key in ("start_s", "end_s")
-    )
+    start, end = (float(re.search(rf"{key}=([\d.]+)", closer.value.url)[1]) for key in ENDS)
     assert end - start == pytest.approx(3.0, abs=0.01)
     assert start < 3.3 < end  # around the playhead
     page.keyboard.press("0")
@@ -217,6 +218,43 @@ def test_what_is_dropped_is_seen_heard_and_looked_at_closely(open_page: Open, ro
     assert float(re.search(r"start_s=([\d.]+)", wheeled.value.url)[1]) < 1.4
     page.mouse.dblclick(box["x"] + 30, box["y"] + 20)
     expect(sheet.get_by_role("button", name="Whole")).to_have_attribute("aria-disabled", "true")
+
+
+@pytest.mark.usefixtures("fresh")
+def test_two_fingers_look_closer_and_one_moves(open_page: Open, room: Path):
+    page = open_page(width=400, has_touch=True)
+    give(page, room / "birds.wav")
+    box = page.locator("#look .spectrum").bounding_box()
+    page.wait_for_load_state("networkidle")
+    touch = page.context.new_cdp_session(page)
+
+    def fingers(kind: str, *shares: float) -> None:
+        points = [
+            {"x": box["x"] + share * box["width"], "y": box["y"] + 30, "id": number}
+            for number, share in enumerate(shares)
+        ]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    def looked_at(drawn: Any) -> tuple[float, float]:
+        return tuple(float(re.search(rf"{key}=([\d.]+)", drawn.value.url)[1]) for key in ENDS)
+
+    with page.expect_request(lambda one: "peaks" in one.url) as drawn:
+        fingers("touchStart", 0.4)
+        fingers("touchStart", 0.4, 0.6)
+        for away in (0.05, 0.1, 0.15, 0.2):
+            fingers("touchMove", 0.4 - away, 0.6 + away)
+        fingers("touchEnd")
+    start, end = looked_at(drawn)
+    assert end - start == pytest.approx(2.0, abs=0.2)  # three times as close
+    assert start == pytest.approx(2.0, abs=0.2)  # around what lay between the fingers
+    with page.expect_request(lambda one: "peaks" in one.url) as drawn:
+        fingers("touchStart", 0.2)
+        for share in (0.3, 0.45, 0.7):
+            fingers("touchMove", share)
+        fingers("touchEnd")
+    moved = looked_at(drawn)
+    assert moved[0] == pytest.approx(start - 1.0, abs=0.2)
+    assert moved[1] - moved[0] == pytest.approx(end - start, abs=0.01)
 
 
 @pytest.mark.usefixtures("fresh")
@@ -802,3 +840,23 @@ def test_parts_that_are_streamed_stay_together(open_page: Open, room: Path):
     job.get_by_role("radio", name="Before").check()
     assert page.evaluate(quiet) == [False, True, True]
     assert page.evaluate("window.decoded") == 0
+
+
+FAULTY = """<!doctype html><html><body style="background: #fff; color: #000; margin: 0">
+<h1>One</h1><h3>Three</h3><button></button><p id="a" style="color: #aaa">faint</p><p id="a">x</p>
+<p style="color: #949494; font-size: 30px">large enough</p><div style="width: 3000px">wide</div>
+<input aria-describedby="nobody" aria-label="named"><button style="outline: none">plain</button>
+</body></html>"""
+
+
+def test_the_questions_see_what_is_wrong(browser: Any):
+    page = browser.new_page(viewport={"width": 800, "height": 600})
+    page.set_content(FAULTY)
+    found = reading.faults(page)
+    assert [one.split(":")[0].split(",")[0] for one in found] == [
+        "no name", "twice", "points nowhere", "faint", "heading 3 after 1"
+    ]  # fmt: skip
+    assert len(reading.told(page, "wider")["told"]) == 1
+    page.get_by_text("plain").focus()
+    assert not reading.told(page, "focus")["shown"]
+    page.close()
