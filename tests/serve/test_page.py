@@ -534,6 +534,43 @@ def test_a_folder_teaches_its_labels(open_page: Open, room: Path):
     assert set(job.locator(".bars li span:first-child").all_text_contents()) == {"drum", "whistle"}
 
 
+DROP_FOLDER = """([content, paths]) => {
+  const bytes = Uint8Array.from(atob(content), (one) => one.charCodeAt(0));
+  const entry = (path, below) => below.length === 0
+    ? { isFile: true, fullPath: path, file: (take) => take(new File([bytes], path.split("/").at(-1))) }
+    : {
+      isDirectory: true, fullPath: path,
+      createReader() {
+        const left = [...new Set(below.map((one) => one[0]))];
+        return { readEntries: (take) => take(left.splice(0, 1).map((name) => entry(
+          `${path}/${name}`, below.filter((one) => one[0] === name).map((one) => one.slice(1)).filter((one) => one.length),
+        ))) };
+      },
+    };
+  const tree = entry("/set", paths.map((one) => one.split("/")));
+  DataTransferItem.prototype.webkitGetAsEntry = () => tree;
+  const transfer = new DataTransfer();
+  transfer.items.add(new File([], "set"));
+  document.body.dispatchEvent(
+    new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true }));
+}"""
+
+
+@pytest.mark.usefixtures("fresh")
+def test_a_folder_that_is_dropped_brings_its_labels(open_page: Open, room: Path, service: Served):
+    page = open_page()
+    content = base64.b64encode((room / "tone.wav").read_bytes()).decode()
+    page.evaluate(DROP_FOLDER, [content, ["a.wav", "notes.txt"]])
+    expect(page.locator("#give-error")).to_contain_text("lie in no folder of their own")
+    page.evaluate(DROP_FOLDER, [content, ["bell/a.wav", "bell/.b.wav", "horn/c.wav", "notes.txt"]])
+    expect(page.locator(".labels")).to_have_text("bell 1 soundhorn 1 sound")
+    expect(page.get_by_role("radio", name="Teach your labels")).to_be_checked()
+    assert sorted(one["label"] for one in ask(service, "/sounds")) == ["bell", "horn"]
+    page.get_by_role("button", name="Remove the labelled sounds").click()
+    expect(page.get_by_role("heading", name="Drop a sound")).to_be_visible()
+    assert ask(service, "/sounds") == []
+
+
 @pytest.mark.usefixtures("fresh")
 def test_an_action_that_is_not_known_here_appears_by_itself(open_page: Open, room: Path):
     def more(route: Any) -> None:

@@ -110,7 +110,7 @@ function giveLabelled(files) {
   const { found, loose } = labelled(files);
   if (!found.length) {
     problem(loose
-      ? `The ${many(loose, "sound")} of this folder lie in no folder of their own: put those of each label into a folder that is called like it.`
+      ? "The sounds of this folder lie in no folder of their own: put those of each label into a folder that is called like it."
       : "There is no sound in this folder.");
     task.fail($("give-error").textContent);
     return;
