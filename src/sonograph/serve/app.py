@@ -206,7 +206,9 @@ def _sounds(made: FastAPI) -> None:
             request.scope["headers"] = kept  # the response reads it again
         return FileResponse(path, media_type=kind, headers=headers)
 
-    @made.get("/api/sounds/{id}/peaks", response_model=shapes.SpanSound, responses=problems(**gone))
+    @made.get(
+        "/api/sounds/{id}/peaks", response_model=shapes.OutlineInfo, responses=problems(**gone)
+    )
     async def peaks(
         id: str,
         start_s: Seconds = 0.0,
@@ -217,7 +219,7 @@ def _sounds(made: FastAPI) -> None:
         found = service.sounds.get(id)
         part = pictures.stretch(found, start_s, end_s)
         low, high = await look(pictures.outline, found, part, points)
-        return shapes.SpanSound(
+        return shapes.OutlineInfo(
             start_s=part.start_s,
             end_s=part.end_s,
             low=[round(float(v), 5) for v in low],

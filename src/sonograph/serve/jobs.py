@@ -213,7 +213,9 @@ class Jobs:
             folder.mkdir()
             result = job.work(job)
         except Cancelled:
-            pass
+            with self._lock:
+                if job.wanted:  # nobody cancelled it: the service stops
+                    self._cancel(job)
         except Refused as problem:
             error = str(problem.detail)
         except InputError as problem:

@@ -15,13 +15,17 @@ def shown(name: str, otherwise: str = "sound") -> str:
     ('passwd', 'dog.wav', 'agpj.wav')
     """
     last = name.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
-    kept = "".join(c for c in last if unicodedata.category(c)[0] != "C")
-    kept = " ".join(kept.split())
+    kept = plain(last)
     if len(kept) > LONGEST:
         stem, dot, suffix = kept.rpartition(".")
         short = dot and len(suffix) <= 8
         kept = f"{stem[: LONGEST - 1 - len(suffix)]}.{suffix}" if short else kept[:LONGEST]
     return kept if kept.strip(". ") else otherwise
+
+
+def plain(text: str) -> str:
+    """A text on one line, without control and direction marks."""
+    return " ".join("".join(c for c in text if unicodedata.category(c)[0] != "C").split())
 
 
 def stem_of(name: str) -> str:
@@ -32,5 +36,5 @@ def stem_of(name: str) -> str:
 
 def attachment(name: str) -> str:
     """A Content-Disposition header under which any name is saved, in words of RFC 6266."""
-    plain = "".join(c if c.isascii() and (c.isalnum() or c in "._- ") else "_" for c in name)
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+    ascii = "".join(c if c.isascii() and (c.isalnum() or c in "._- ") else "_" for c in name)
+    return f"attachment; filename=\"{ascii}\"; filename*=UTF-8''{quote(name, safe='')}"

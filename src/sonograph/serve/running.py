@@ -6,7 +6,7 @@ import contextlib
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -29,21 +29,22 @@ class Server(uvicorn.Server):
     verb can put everything away.
     """
 
-    def __init__(self, config: uvicorn.Config, service: Service):
+    def __init__(self, config: uvicorn.Config, service: Service, begun: Callable[[], None]):
         super().__init__(config)
-        self.service = service
+        self.service, self.begun = service, begun
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.begun()  # from here on a signal is heard
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         if threading.current_thread() is not threading.main_thread():
             yield  # only there can signals be heard
             return
-        before = {one: signal.signal(one, self.handle_exit) for one in SIGNALS}
-        try:
-            yield
-        finally:
-            for one, handler in before.items():
-                signal.signal(one, handler)
+        for one in SIGNALS:  # for good: the process ends after this, whoever is impatient
+            signal.signal(one, self.handle_exit)
+        yield
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> Any:
         self.service.end()

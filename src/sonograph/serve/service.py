@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sonograph.serve.access import Keys
-from sonograph.serve.action import Action, Given, Made
+from sonograph.serve.action import Action, Cancelled, Given, Made
 from sonograph.serve.answers import Refused, busy, told, without_paths
 from sonograph.serve.jobs import Job, Jobs
 from sonograph.serve.metrics import Metrics, memory_bytes
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 SWEEP_S = 5.0
-PATIENCE_S = 3.0  # with jobs that are told to stop
+PATIENCE_S = 2.0  # with jobs that are told to stop
 LOOK_S = 1.0  # between looks at how much a running job has written
 
 
@@ -55,7 +55,8 @@ class Service:
         self.now = Now(models, self.metrics)
         self.under_way: Counter[str] = Counter()
         self.closing = threading.Event()
-        self._closed = threading.Lock()
+        self._once = threading.Lock()
+        self._ended: bool | None = None
         self._sweeper = threading.Thread(target=self._sweep, name="sweeper", daemon=True)
         self._sweeper.start()
 
@@ -66,11 +67,12 @@ class Service:
     def close(self) -> bool:
         """Stop jobs and remove the folder; whether all of them ended in time."""
         self.closing.set()
-        with self._closed:
-            ended = self.jobs.stop(PATIENCE_S)
-            self.now.close()
-            self.room.close()
-        return ended
+        with self._once:
+            if self._ended is None:
+                self.now.close()
+                self._ended = self.jobs.stop(PATIENCE_S)
+                self.room.close()
+        return self._ended
 
     # --- sounds ---
 
@@ -91,6 +93,8 @@ class Service:
     @contextlib.contextmanager
     def _one_of(self, what: str, most: int) -> Iterator[None]:
         """Count something that is under way. Raises Refused (503) where there are enough."""
+        if self.closing.is_set():
+            raise busy("the service is stopping", 5)
         if self.under_way[what] >= most:
             raise busy(f"{most} {what} are under way already: try again later")
         self.under_way[what] += 1
@@ -167,7 +171,7 @@ class Service:
         from sonograph.errors import InputError
 
         folder = self.jobs.folder_of(job)
-        watched = Watched(job, self.room, folder)
+        watched = Watched(job, self.room, folder, self.closing)
         try:
             outcome = action.run(given, new.text, new.settings, folder, self.models, watched)
         except InputError as problem:
@@ -249,12 +253,14 @@ class Service:
 class Watched:
     """The progress of a job; now and then it looks at what was written."""
 
-    def __init__(self, job: Job, room: Room, folder: Path):
-        self.job, self.room, self.folder = job, room, folder
+    def __init__(self, job: Job, room: Room, folder: Path, closing: threading.Event):
+        self.job, self.room, self.folder, self.closing = job, room, folder, closing
         self.looked = time.monotonic()
 
     def __call__(self, done: float, total: float | None, note: str = "") -> None:
         """Raises Cancelled, or Refused (507) where too much is written."""
+        if self.closing.is_set():
+            raise Cancelled
         self.job.progress(done, total, note)
         if time.monotonic() - self.looked > LOOK_S:
             self.looked = time.monotonic()

@@ -12,7 +12,7 @@ NOW_LARGEST_BYTES = 64 << 20
 BODY_BYTES = 1 << 20  # of a request that is no upload
 UPLOADS = 16  # of sounds to keep, at a time
 WAITING = 512  # requests to be answered at once, at a time
-AT_WORK = 16  # of those and of checks, threads
+AT_WORK = 8  # of those and of checks, threads
 LOOKING = 2  # threads that draw
 IDLE_S = 30.0  # an upload that sends nothing for so long has ended
 

@@ -31,7 +31,7 @@ class SoundInfo(BaseModel):
     part: str = Field(description="Which part of a result it is; empty for an upload.")
 
 
-class SpanSound(BaseModel):
+class OutlineInfo(BaseModel):
     """The outline of a stretch of a sound, over all its channels."""
 
     start_s: float

@@ -13,11 +13,14 @@ from pathlib import Path
 
 from sonograph.serve.answers import Refused
 from sonograph.serve.checking import About, check
-from sonograph.serve.names import shown
+from sonograph.serve.names import plain, shown
 from sonograph.serve.room import Room
 from sonograph.serve.shapes import SoundInfo
 
 SUFFIXES = {"WAVEX": ".wav", "MPEG": ".mp3", "OGG": ".ogg"}  # others are called as they are
+
+
+LABEL = 80  # letters of a label
 
 
 @dataclass(eq=False)
@@ -97,7 +100,7 @@ class Sounds:
                 one.unlink(missing_ok=True)
             self.room.give(taken)
             raise
-        sound = Sound(new, name, shown(label, "")[:80], size, about, place, made_by, part)
+        sound = Sound(new, name, plain(label)[:LABEL], size, about, place, made_by, part)
         with self._lock:
             self._all[new] = sound
         return sound

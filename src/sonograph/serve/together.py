@@ -17,7 +17,7 @@ from typing import Any
 from sonograph.serve.answers import busy
 from sonograph.serve.metrics import Metrics
 
-MOST_WINDOWS = 16
+MOST_WINDOWS = 8
 STRETCHED = 1.25  # a window is padded to at most so much of its own length
 
 

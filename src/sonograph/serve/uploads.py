@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from starlette.requests import ClientDisconnect
+
 from sonograph.serve.answers import Refused, busy
 from sonograph.serve.names import shown
 from sonograph.serve.room import Room
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 MOST_PARTS = 8
 FIELD_BYTES = 1024
+LOOK_S = 0.25  # between looks at whether the service stops
 DRAINED_BYTES = 4 << 20  # read after a refusal, so that the client sees the answer
 
 
@@ -93,7 +96,7 @@ class _Form:
             return
         self.part.content += data[start:end]
         if len(self.part.content) > FIELD_BYTES:
-            raise Refused(413, f"a field of the form holds more than {FIELD_BYTES} bytes")
+            raise Refused(400, f"a field of the form holds more than {FIELD_BYTES} bytes")
 
     def on_part_end(self) -> None:
         if self.part.name != "file":
@@ -123,9 +126,7 @@ async def receive(
         form, parser = _Form(), None
         parser = _parser(request, form)
         with path.open("wb") as file:
-            async for data in _chunks(request, idle_s):
-                if closing.is_set():
-                    raise busy("the service is stopping", 5)
+            async for data in _chunks(request, idle_s, closing):
                 _feed(parser, data)
                 content = b"".join(form.arrived)
                 form.arrived.clear()
@@ -146,7 +147,7 @@ async def receive(
     except BaseException as problem:
         path.unlink(missing_ok=True)
         room.give(taken)
-        if isinstance(problem, Refused):
+        if isinstance(problem, Refused) and problem.status_code not in (408, 503):
             await _drain(request)
         raise
 
@@ -185,14 +186,34 @@ def _feed(parser, data: bytes) -> None:
         raise Refused(400, f"the form cannot be read: {error}") from None
 
 
-async def _chunks(request: Request, idle_s: float) -> AsyncIterator[bytes]:
+async def _chunks(
+    request: Request, idle_s: float, closing: threading.Event
+) -> AsyncIterator[bytes]:
+    """What arrives. Raises Refused: 408 after `idle_s` of nothing, 503 where the service stops."""
     chunks = request.stream()
     while True:
+        coming, waited = asyncio.ensure_future(anext(chunks, None)), 0.0
         try:
-            data = await asyncio.wait_for(anext(chunks, None), idle_s)
-        except TimeoutError:
-            words = f"nothing came for {idle_s:g} s: send the upload again"
-            raise Refused(408, words, {"Connection": "close"}) from None
+            while not coming.done():
+                if closing.is_set():
+                    raise busy("the service is stopping", 5)
+                if waited >= idle_s:
+                    words = f"nothing came for {idle_s:g} s: send the upload again"
+                    raise Refused(408, words, {"Connection": "close"})
+                step_s = min(LOOK_S, idle_s - waited)
+                await asyncio.wait({coming}, timeout=step_s)
+                waited += step_s
+        finally:
+            if not coming.done():
+                coming.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await coming
+        if closing.is_set():
+            raise busy("the service is stopping", 5)
+        try:
+            data = coming.result()
+        except ClientDisconnect:
+            raise Refused(400, "the upload was broken off: send it again") from None
         if data is None:
             return
         yield data

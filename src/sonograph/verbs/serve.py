@@ -8,7 +8,8 @@ from pathlib import Path
 
 from tyro.conf import UseAppendAction
 
-GRACE_S = 2  # for answers that are being sent
+CONNECTIONS = 1000  # at a time
+GRACE_S = 1  # for answers that are being sent
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +87,7 @@ def run(args: Args) -> int:
     application = app(settings)
     shown = f"[{args.host}]" if ":" in args.host else args.host
     address = f"http://{shown}:{socket.getsockname()[1]}"
-    print(json.dumps({"address": address}) if args.json else f"Sonograph at {address}", flush=True)
+    told = json.dumps({"address": address}) if args.json else f"Sonograph at {address}"
     config = uvicorn.Config(
         application,
         log_level="warning",
@@ -94,17 +95,20 @@ def run(args: Args) -> int:
         server_header=False,
         timeout_graceful_shutdown=GRACE_S,
         timeout_keep_alive=15,
+        limit_concurrency=CONNECTIONS,
         lifespan="on",
         proxy_headers=False,
     )
-    server = Server(config, application.state.service)
-    server.run(sockets=[socket])
-    if not application.state.service.close():
-        # A job hangs in a call that does not look up: its thread would end in the middle of torch
-        # while the interpreter is taken apart. The folder is gone, there is nothing to lose.
-        sys.stdout.flush()
-        os._exit(0)
-    return 0
+    service = application.state.service
+    try:
+        Server(config, service, lambda: print(told, flush=True)).run(sockets=[socket])
+    finally:
+        service.close()
+    # The folder is gone, there is nothing to lose. To take the interpreter apart lasts seconds on a
+    # busy machine, and a job that hangs in torch would do so among the ruins.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 UNITS_S = {"s": 1, "min": 60, "h": 3600, "d": 86400}

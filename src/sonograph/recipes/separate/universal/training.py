@@ -291,7 +291,8 @@ def measured(model: Universal, mixtures: AnchorMixtures, count: int = MEASURED) 
 def bundle(folder: Path, learned: Clips, test: Clips, target: Path) -> dict[str, Any]:
     """Write `target/anything` in half precision with a card that says what it is worth."""
     model: Any = weights.load(folder)
-    known = sorted({labels_of(c) for c in learned} & {labels_of(c) for c in test})
+    both = {labels_of(c) for c in learned} & {labels_of(c) for c in test}
+    known = sorted(both & set(model.classes))  # "other" cannot be asked for
     recipe = dataclasses.replace(recipe_of("universal-mini"), batch=1, segment_s=4.0)
     mixtures = mixtures_of(test, model, recipe, SEED, known, level_db=None)
     card = {
