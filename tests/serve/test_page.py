@@ -235,8 +235,8 @@ def test_two_fingers_look_closer_and_one_moves(open_page: Open, room: Path):
         ]
         touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
-    def looked_at(drawn: Any) -> tuple[float, float]:
-        return tuple(float(re.search(rf"{key}=([\d.]+)", drawn.value.url)[1]) for key in ENDS)
+    def looked_at(drawn: Any) -> list[float]:
+        return [float(re.search(rf"{key}=([\d.]+)", drawn.value.url)[1]) for key in ENDS]
 
     with page.expect_request(lambda one: "peaks" in one.url) as drawn:
         fingers("touchStart", 0.4)
