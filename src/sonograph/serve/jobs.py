@@ -29,6 +29,8 @@ class Job:
 
     action: str
     work: Callable[[Job], ResultInfo]
+    sounds: tuple[str, ...] = ()  # ids
+    text: str = ""
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     state: State = "queued"
     created: float = field(default_factory=time.time)
@@ -129,6 +131,8 @@ class Jobs:
             return JobInfo(
                 id=job.id,
                 action=job.action,
+                sounds=list(job.sounds),
+                text=job.text,
                 state=job.state,
                 place=place,
                 created=job.created,

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from sonograph.errors import missing_extra
 from sonograph.serve.answers import Refused
@@ -130,13 +130,20 @@ def png(values: Float[np.ndarray, "height width"], theme: Theme) -> bytes:
     from sonograph.report.picture import SHADES, ember
 
     low, high = LEVELS_DB
-    index = np.clip((values - low) / (high - low), 0, 1) * (SHADES - 1)
+    # The faint stays near the colour of the page, and on paper the colours are those of ink.
+    bend, colours = (1.5, ember()) if theme == "dark" else (2.2, faded(ember()[::-1]))
+    index = np.clip((values - low) / (high - low), 0, 1) ** bend * (SHADES - 1)
     picture = Image.fromarray(np.ascontiguousarray(np.round(index[::-1]).astype(np.uint8)))
-    colours = ember() if theme == "dark" else ember()[::-1]
     picture.putpalette(np.ascontiguousarray(colours).tobytes())
     file = io.BytesIO()
     picture.save(file, "PNG")
     return file.getvalue()
+
+
+def faded(colours: UInt8[np.ndarray, "count 3"]) -> UInt8[np.ndarray, "count 3"]:
+    """Colours with three fifths of their saturation."""
+    grey = colours @ np.array([[0.3], [0.59], [0.11]])
+    return np.round(0.6 * colours + 0.4 * grey).astype(np.uint8)
 
 
 class Pictures:

@@ -152,6 +152,8 @@ class Service:
             job = Job(
                 action.name,
                 lambda job: self._carry(action, new, given, job, made),
+                tuple(new.sounds),
+                new.text,
                 release=lambda: self.sounds.give_back(sounds),
                 undo=lambda: self._take_back(made),
             )

@@ -126,6 +126,8 @@ class JobInfo(BaseModel):
 
     id: str
     action: str
+    sounds: list[str] = Field(description="Ids of the sounds that it was given.")
+    text: str = Field(description="The text that it was given.")
     state: State
     place: int | None = Field(description="In the queue, 1 is next; null once it has begun.")
     created: float
