@@ -10,7 +10,7 @@ import numpy as np
 import sonograph as sound
 from sonograph.data.clips import Clips
 from sonograph.infer.embed import embed
-from sonograph.recipes.represent import ssast
+from sonograph.recipes.represent.ssast import pretrain, recipe_of
 
 
 def recordings(folder: Path) -> Clips:
@@ -27,10 +27,10 @@ def recordings(folder: Path) -> Clips:
 def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         clips = recordings(Path(place) / "sounds")
-        recipe = ssast.recipe_of("ssast-test").override({"batch": 4, "train.steps": 6})
+        recipe = recipe_of("ssast-test").override({"batch": 4, "train.steps": 6})
         for steps in (3, 6):  # the second call goes on where the first one stopped
             recipe = recipe.override({"train.steps": steps})
-            done = ssast.pretrain("ssast-test", clips, Path(place) / "run", recipe)
+            done = pretrain("ssast-test", clips, Path(place) / "run", recipe)
             print(f"{done.steps} steps, loss {done.last['loss']:.2f}")
         print(embed(sound.load(Path(place) / "run"), clips[0].path).values.shape)
 

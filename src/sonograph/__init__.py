@@ -48,9 +48,9 @@ if TYPE_CHECKING:
     from sonograph.errors import InputError as InputError
     from sonograph.estimators import SonographClassifier as SonographClassifier
     from sonograph.estimators import SonographEmbedder as SonographEmbedder
+    from sonograph.exports.writing import export as export
     from sonograph.hub import pull as pull
     from sonograph.hub import push as push
-    from sonograph.exports.writing import export as export
     from sonograph.infer.separate import enhance as enhance
     from sonograph.infer.separate import separate as separate
     from sonograph.infer.speak import open_voice as open_voice
