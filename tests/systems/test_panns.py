@@ -284,3 +284,15 @@ def test_bad_input_is_told_in_a_line():
         dataclasses.replace(presets.test(), labels=())
     with pytest.raises(InputError, match="no multiple of 32 bins"):
         panns.build(dataclasses.replace(SMALL["both"], wave_channels=(4, 4, 4, 33)))
+
+
+@pytest.mark.parametrize("name", ["panns-test", "panns-mini"])
+def test_heard_is_forward_and_events_at_once(name: str) -> None:
+    model = registry.build(name).eval()
+    draw = torch.Generator().manual_seed(0)
+    features = torch.randn(2, model.spec.rows, 90, generator=draw)
+    lengths = torch.tensor([90, 61])
+    with torch.no_grad():
+        logits, events = model.heard(features, lengths)
+        assert torch.equal(logits, model(features, lengths))
+        assert torch.equal(events, model.events(features, lengths))

@@ -71,12 +71,16 @@ def _scores(model: Any, features: torch.Tensor, lengths: torch.Tensor) -> tuple:
     if not hasattr(model, "events"):
         scores = model.scores(model(features, lengths)).float().cpu().numpy()
         return scores, [row[:, None] for row in scores]
-    finer = model.events(features, lengths).float().cpu()
+    if hasattr(model, "heard"):  # both by one pass
+        logits, finer = model.heard(features, lengths)
+    else:
+        logits, finer = model(features, lengths), model.events(features, lengths)
+    finer = finer.float().cpu()
     steps = [
         row[:, : max(1, round(row.shape[1] * int(length) / features.shape[2]))].numpy()
         for row, length in zip(finer, lengths)
     ]
-    return model.scores(model(features, lengths)).float().cpu().numpy(), steps
+    return model.scores(logits).float().cpu().numpy(), steps
 
 
 def _heard(

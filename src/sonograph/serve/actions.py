@@ -31,8 +31,11 @@ def _part(progress: Progress, number: int, count: int, name: str) -> Progress:
     return tell
 
 
+IMPORT = "import sonograph as sound"
+
+
 def _python(*lines: str) -> str:
-    return "\n".join(["import sonograph as sound", "", *lines])
+    return "\n".join([IMPORT, "", *lines])
 
 
 def _names(sounds: Any) -> str:
@@ -387,7 +390,7 @@ def _compare(work: Work) -> Outcome:
     return Outcome(
         {"action": action.name, "outcomes": outcomes},
         names[0],
-        "\n\n".join(one.python for one in found),
+        "\n\n".join([found[0].python, found[1].python.removeprefix(IMPORT).lstrip()]),
         "\n".join(one.command for one in found),
         tuple(made),
     )
@@ -474,19 +477,25 @@ def _adapt(work: Work) -> Outcome:
     )  # fmt: skip
 
 
+HELD_OUT = 4  # of so many sounds of a label one is kept apart
+
+
 def _labelled(sounds: Any) -> tuple[Any, Any]:
-    """(to learn from, to measure on): clips of sounds with labels; a part of each label is held
-    out, if there are enough.
+    """(to learn from, to measure on): of every label's sounds each fourth is held out.
+
+    Labels with fewer than four are learned and not measured.
     """
+    from collections import Counter
+
     from sonograph.audio.io import info
     from sonograph.data.clips import Clip, Clips
-    from sonograph.data.named import held_out
 
     if unnamed := next((one.name for one in sounds if not one.label), ""):
         raise InputError(f"{unnamed} has no label: put the sounds of each label into its folder")
-    clips = []
+    clips, count = [], Counter[str]()
     for number, one in enumerate(sounds):
         found = info(one.path)
+        count[one.label] += 1
         clips.append(
             Clip(
                 id=str(number),
@@ -496,12 +505,10 @@ def _labelled(sounds: Any) -> tuple[Any, Any]:
                 channels=found.channels,
                 labels={"class": one.label},
                 file_frames=found.frames,
+                split="test" if count[one.label] % HELD_OUT == 0 else "train",
             )
         )
-    try:
-        return held_out(Clips(clips), "class", "test")
-    except InputError:  # too few of some label to hold any out
-        return Clips(clips), Clips([])
+    return Clips(clips).split("train"), Clips(clips).split("test")
 
 
 def _free_name(wanted: str, work: Work) -> str:

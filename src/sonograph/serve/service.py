@@ -177,7 +177,7 @@ class Service:
         except InputError as problem:
             places = {one.path: one.name for one in given} | {folder: "the result"}
             raise InputError(without_paths(str(problem), places)) from None
-        stem = stem_of(given[0].name) if given else action.name
+        stem = stem_of(given[0].name) if len(given) == 1 else action.name
         files: list[tuple[Made, FileInfo]] = []
         infos = []
         for one in outcome.made:

@@ -136,6 +136,8 @@ def part(found: Any, rows: slice, own: int, width: int) -> Any:
 
     from sonograph.nn.encoder import Tokens
 
+    if isinstance(found, tuple):
+        return tuple(part(one, rows, own, width) for one in found)
     if isinstance(found, Tokens):
         return dataclasses.replace(
             found,
@@ -163,6 +165,12 @@ def shared_tagger(model: Any, together: Together) -> Any:
         def events(self, features: Any, lengths: Any) -> Any:
             return together.call(model, "events", features, lengths)
 
+    class SharedBoth(SharedEvents):
+        def heard(self, features: Any, lengths: Any) -> Any:
+            return together.call(model, "heard", features, lengths)
+
+    if hasattr(model, "heard"):
+        return SharedBoth()
     return (SharedEvents if hasattr(model, "events") else Shared)()
 
 

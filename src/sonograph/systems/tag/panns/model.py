@@ -375,8 +375,20 @@ class PANNs(nn.Module, Embeds, Tagging):
         end (official code of the decision-level models).
         """
         last = self.encoder.trunk(self.encoder.front(features, lengths))
+        return self._every_frame(last, features.shape[2], lengths)
+
+    def heard(
+        self, features: Float[Tensor, "b rows frames"], lengths: Int[Tensor, "b"] | None = None
+    ) -> tuple[Float[Tensor, "b labels"], Float[Tensor, "b labels events"]]:
+        """The logits of `forward` and the scores of `events`, by one pass of the trunk."""
+        last = self.encoder.trunk(self.encoder.front(features, lengths))
+        return self.classify(last), self._every_frame(last, features.shape[2], lengths)
+
+    def _every_frame(
+        self, last: Map, frames: int, lengths: Int[Tensor, "b"] | None
+    ) -> Float[Tensor, "b labels events"]:
         scores = self.steps(last).sigmoid().transpose(1, 2)
-        total = -(-features.shape[2] // self.event_step)
+        total = -(-frames // self.event_step)
         place = torch.arange(total, device=scores.device) * self.event_step
         place = place // self.encoder.column_stride
         most = scores.shape[2] if last.lengths is None else last.lengths[:, None]
