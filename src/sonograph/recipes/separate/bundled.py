@@ -48,7 +48,7 @@ PARTS = ("train", "valid", "test")
 HELD_OUT_BATCHES = 6  # to choose by
 MEASURED, MEASURED_S = 60, 4.0  # mixtures, seconds, of the figures on the card
 LICENCE = (
-    "the licences of the recordings that it learned from, which are listed with it; the strictest "
+    "share-alike as the recordings that it learned from; they are listed with it, the strictest "
     "asks that what is made from it be shared alike"
 )
 SHORTEST_S = 0.6  # of an utterance that is mixed
