@@ -175,7 +175,7 @@ def bundled(
             "f1": found,
         },
         "recipe": {"batch": BUNDLED_BATCH, "seconds": BUNDLED_SECONDS, **plan.to_dict()},
-        "licence": "the licences of the recordings that it learned from (GPL-2 the strictest)",
+        "licence": "share-alike as the recordings that it learned from (GPL-2 the strictest)",
     }
     weights.save_folder(folder, transcriber, card, "float16")
     return found
