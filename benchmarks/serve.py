@@ -27,7 +27,7 @@ from sonograph.audio.io import writer
 from sonograph.data.clips import Clips
 from sonograph.data.corpora import open_sets
 
-SYSTEM = "panns"
+SYSTEM = "sonograph"
 SHORTEST_S, LONGEST_S = 0.5, 10.0  # of the small requests' sounds
 RATE_HZ = 16_000
 
