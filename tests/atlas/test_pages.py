@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sonograph import records, registry
-from sonograph.atlas import pages
+from sonograph.atlas import counts, pages
 from sonograph.errors import InputError
 from tests.conftest import ROOT
 
@@ -21,6 +21,10 @@ def test_page_is_current(path) -> None:
 def test_readme_table_is_current() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert pages.with_table(text, pages.readme_table(records.read_all())) == text, "run `make docs`"
+
+
+def test_counts_are_current() -> None:
+    assert counts.COUNTS.read_text(encoding="utf-8") == counts.content(), "run `make docs`"
 
 
 def test_no_page_without_its_system() -> None:

@@ -52,7 +52,18 @@ def test_onnx_carries_it(name):
     assert told["free"] == (["tokens"] if name == "fastspeech-test" else ["batch", "samples"])
 
 
-@pytest.mark.parametrize("name", [*weights.bundled(), *(set(SMALL) - set(NONE))])
+ASKED = "anything"  # it has to be asked for something first
+
+
+def test_a_model_that_has_to_be_asked():
+    with pytest.raises(InputError, match="asked for something first"):
+        surface_of(model_of(ASKED))
+    model = weights.load(ASKED)
+    dog = model.asked({"dog": model.condition_of_class("dog")})
+    assert [port.name for port in surface_of(dog).outputs]
+
+
+@pytest.mark.parametrize("name", [*(set(weights.bundled()) - {ASKED}), *(set(SMALL) - set(NONE))])
 def test_every_model_has_a_surface(name):
     surface = surface_of(model_of(name))
     for port in (*surface.inputs, *surface.outputs):

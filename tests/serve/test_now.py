@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +16,7 @@ import torch
 from sonograph.infer.embed import embed
 from sonograph.infer.tag import tag
 from sonograph.outputs import Audio
+from sonograph.serve import together
 from sonograph.serve.answers import Refused
 from sonograph.serve.metrics import Metrics
 from sonograph.serve.now import Now
@@ -40,8 +43,18 @@ def at_once(do: Callable[[Path], Any], sounds: list[Path]) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", ["panns-mini"])
-def test_tags_are_those_of_the_verb(house, sounds, name):
-    metrics = Metrics()
+def test_tags_are_those_of_the_verb(house, sounds, name, monkeypatch):
+    metrics, joined = Metrics(), together.joined
+    first = threading.Event()
+
+    def slow_at_first(batch):
+        """So that the others arrive while the model is busy, however quick it is."""
+        if not first.is_set():
+            first.set()
+            time.sleep(1.0)
+        return joined(batch)
+
+    monkeypatch.setattr(together, "joined", slow_at_first)
     now = Now(house, metrics)
     found = at_once(lambda path: now.tag(path, path.name, name), sounds)
     for path, one in zip(sounds, found, strict=True):

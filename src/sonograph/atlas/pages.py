@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from sonograph import records, registry
+from sonograph.atlas import counts
+from sonograph.atlas.counts import parameters
 from sonograph.errors import InputError
 from sonograph.records import Record, number
 from sonograph.writing import write_whole
@@ -196,6 +198,9 @@ def main() -> int:
     if root is None:
         print("sonograph: pages are written in a checkout, and this is none", file=sys.stderr)
         return 2
+    write_whole(counts.COUNTS, counts.content().encode())
+    counts._known.cache_clear()
+    print(counts.COUNTS.relative_to(root))
     for path, text in everything(root).items():
         write_whole(path, text.encode())
         print(path.relative_to(root))
@@ -226,8 +231,7 @@ def _sizes(system: registry.System) -> str:
     rows = []
     for preset in registry.presets():
         if preset.system == system.name:
-            model = registry.build(preset.name, device="meta")
-            count = sum(p.numel() for p in model.parameters())
+            count = parameters(preset.name)
             published = f"{preset.parameters:,}" if preset.parameters else ""
             rows.append([f"`{preset.name}`", f"{count:,}", published, preset.note])
     return _table(["preset", "parameters", "published", ""], rows)

@@ -21,6 +21,7 @@ def run(args: Args) -> int:
     from fnmatch import fnmatchcase
 
     from sonograph import registry, weights
+    from sonograph.atlas.counts import parameters
     from sonograph.errors import InputError
     from sonograph.verbs import show
 
@@ -45,7 +46,7 @@ def run(args: Args) -> int:
             {
                 "name": preset.name,
                 "system": preset.system,
-                "parameters": _count(preset.name),
+                "parameters": parameters(preset.name),
                 "weights": "none: train, or load a published file",
                 "note": preset.note,
             }
@@ -57,10 +58,3 @@ def run(args: Args) -> int:
     else:
         show.table(list(rows[0]), [list(row.values()) for row in rows])
     return 0
-
-
-def _count(name: str) -> int:
-    """Parameters of a preset, counted on the meta device."""
-    from sonograph.registry import build
-
-    return sum(p.numel() for p in build(name, device="meta").parameters())
