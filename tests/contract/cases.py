@@ -1,4 +1,4 @@
-"""What the contract is checked on: every preset ending in `-test`, and what its system offers."""
+"""What the contract is checked on: presets ending in `-test`, and what their systems offer."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ PRESETS = tuple(registry.presets())
 SMALL = tuple(preset for preset in PRESETS if preset.name.endswith("-test"))
 HEARS = ("represent", "tag")  # tasks whose systems are encoders: features to tokens
 TESTED = tuple(preset for preset in SMALL if registry.system(preset.system).task in HEARS)
+
+
+# and presets of another kind than their system's small one, of which as much is asked
+CROSSED = (*TESTED, registry.preset("self-pretraining-digits"))
 
 
 @dataclass(frozen=True)

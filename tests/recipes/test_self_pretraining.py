@@ -54,7 +54,7 @@ def test_kernels_learn_slowly_and_do_not_decay():
 
 
 def test_the_low_rank_term_learns_slowly_too():
-    model = registry.build("self-pretraining-pixels-test")
+    model = registry.build("self-pretraining-digits")
     groups = {
         id(weight): group["factor"]
         for group in optimizer_of(model, recipe.schedule(10, 1e-3), False).param_groups
@@ -90,13 +90,13 @@ def test_any_encoder_learns_from_a_tasks_inputs(kind, tmp_path):
 
 def test_digits_are_divided():
     pytest.importorskip("sklearn")
-    train, test = recipe.pixels("self-pretraining-pixels-test")
+    train, test = recipe.pixels("self-pretraining-digits")
     assert (len(train), len(test)) == (1198, 599)
     assert not set(train.ids) & set(test.ids)
 
 
 def test_a_task_of_pixels_from_its_inputs_to_its_head(tmp_path):
-    name, train = "self-pretraining-pixels-test", examples(n=256, count=24)
+    name, train = "self-pretraining-digits", examples(n=256, count=24)
     train = dataclasses.replace(  # dark pictures and light ones
         train, features=0.4 * train.features + train.targets[:, None, None] - 0.5
     )
@@ -138,7 +138,7 @@ def test_what_is_no_task_of_pixels(tmp_path):
     with pytest.raises(InputError, match="self-pretraining-text has no task of pixels"):
         recipe.pixels("self-pretraining-text")
     with pytest.raises(InputError, match="pictures of 16 x 16, not of 32 x 32"):
-        recipe.pixels("self-pretraining-pixels-test", tmp_path)
+        recipe.pixels("self-pretraining-digits", tmp_path)
     with pytest.raises(InputError, match="32 x 32 pixels, not of 64 in all"):
         recipe.learn_pixels("self-pretraining-image", examples(n=64), None, tmp_path)
 

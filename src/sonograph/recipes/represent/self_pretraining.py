@@ -43,7 +43,7 @@ from sonograph.systems.represent import self_pretraining
 from sonograph.train.finetune import Examples, Finetune, Finetuned, Shuffled, finetune
 from sonograph.train.trainer import TrainConfig, Trainer
 
-SMALL = ("test", "pixels-test", "transformer", "s4d", "mamba")
+SMALL = ("test", "digits", "transformer", "s4d", "mamba")
 # Mamba's rates and skips; A, B and the steps of S4D. The latter learn at a tenth of the rate.
 SPARED = (*KERNEL_WEIGHTS, "*.log_rates", "*.skip")
 
@@ -157,7 +157,7 @@ class Pixels:
 
 
 PIXELS = {
-    "pixels-test": Pixels(16, head="network"),
+    "digits": Pixels(16, head="network"),
     "image": Pixels(32, head="network"),
     "image-s4": Pixels(32),
     "pathfinder": Pixels(32, joined=True),

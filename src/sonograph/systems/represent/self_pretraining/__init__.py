@@ -73,8 +73,8 @@ def test() -> Config:
     return Config(width=48, depth=2, positions="rotary", frames=200, features=spec)
 
 
-@register("self-pretraining-pixels-test", system="self_pretraining", note="for tests: S4, 16 x 16")
-def pixels_test() -> Config:
+@register("self-pretraining-digits", system="self_pretraining", note="ours: S4, 16 x 16 pixels")
+def digits() -> Config:
     return Config(
         mixer="space",
         width=32,
