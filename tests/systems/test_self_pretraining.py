@@ -328,6 +328,20 @@ def test_a_file_of_s4_that_heard_fewer_places_is_carried_on():
     assert (again.encoder(x).values - want).abs().max() > 1e-2
 
 
+@torch.no_grad()
+def test_s4_for_longer_inputs(tmp_path):
+    encoder, x = s4_model().encoder, inputs(SMALL)
+    with pytest.raises(InputError, match=r"51 places are more than the 50 .*refit\(encoder, fr"):
+        encoder(inputs(SMALL, n=51))
+    longer = system.refit(encoder, 120).eval()
+    torch.testing.assert_close(longer(x).values, encoder(x).values, atol=1e-4, rtol=1e-4)
+    weights.save_folder(tmp_path, longer, {"name": "longer"})
+    far = inputs(SMALL, n=120)
+    assert torch.equal(weights.load(tmp_path)(far).values, longer(far).values)
+    with pytest.raises(InputError, match="this encoder has none"):
+        system.refit(build(SMALL), 120)
+
+
 @pytest.mark.parametrize("kind", ["linear", "network"])
 def test_fine_tuned_official_files_are_classifiers(kind, tmp_path):
     model, x = Pretraining(build(system.image())).eval(), inputs(SMALL)

@@ -82,6 +82,9 @@ class LowRankKernel(nn.Module):
         so_far: places of what `out` holds; None: of this kernel; 0: `out` is C itself.
         """
         before = self.frames if so_far is None else so_far
+        self.frames = frames
+        if before == frames:
+            return
         power = self.transition()
         one = torch.eye(power.shape[-1], dtype=power.dtype, device=power.device)
         half = self.out.shape[2]
@@ -92,7 +95,6 @@ class LowRankKernel(nn.Module):
             )
         out = (out - out @ torch.linalg.matrix_power(power, frames)).transpose(0, 1)
         self.out.copy_(torch.stack([out[..., :half], -out[..., half:]], -1))
-        self.frames = frames
 
     def transition(self) -> Float[Tensor, "d states states"]:
         """A' of every channel, float64, of real parts of the states followed by imaginary ones.

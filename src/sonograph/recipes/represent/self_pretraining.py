@@ -182,8 +182,8 @@ def pixels(
     """(train, test) of a preset's task, each picture a row of side x side values from -1 to 1.
 
     Pathfinder and PathX are drawn, `count` pictures (20,000 of 32 x 32, and fewer larger ones),
-    a tenth of them to test on, as is a tenth to validate on there. Image is CIFAR-10 in `folder`
-    (see `long_range.cifar`), or without one the digits, with a third to test on.
+    a tenth of them to test on. Image is CIFAR-10 in `folder` (see `long_range.cifar`), or without
+    one the digits, a third of them to test on.
     """
     task = pixels_of(name)
     if not task.joined and folder is not None:

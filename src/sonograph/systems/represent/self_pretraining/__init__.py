@@ -38,6 +38,7 @@ from sonograph.systems.represent.self_pretraining.published import (
     from_published,
     is_published,
     load_published,
+    refit,
 )
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "from_published",
     "is_published",
     "load_published",
+    "refit",
 ]
 
 
@@ -222,8 +224,8 @@ ABOUT = About(
         "State spaces are diagonal (S4D, as the official configurable layer in its diagonal mode, "
         "and the standalone layer) or normal plus low-rank (S4, as in the published arms: presets "
         "`-s4`; HiPPO-LegS with a term of rank 1, others are refused). A kernel of S4 is of at "
-        "most `frames` places; the official one doubles itself when it hears more, here "
-        "`LowRankKernel.reach` is told to. It is checked against recurrences written out from "
+        "most `frames` places; the official one doubles itself when it hears more, here `refit` "
+        "makes an encoder of more. It is checked against recurrences written out from "
         "HiPPO's matrices and by SciPy; no golden case of the official layer is in the suite.",
         "Padding changes nothing: official models take inputs of one length.",
         "Inputs of any length with windows of attention: the last window is filled up.",

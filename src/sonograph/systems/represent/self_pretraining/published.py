@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from sonograph.errors import InputError
 from sonograph.nn.encoder import Pooling
 from sonograph.nn.heads import Classifier, HeadKind
+from sonograph.nn.s4 import LowRankKernel
 from sonograph.systems.represent.self_pretraining.model import Config, SequenceEncoder
 from sonograph.systems.represent.self_pretraining.objective import Pretraining
 from sonograph.weights import part_of, rename
@@ -158,17 +159,33 @@ def fill(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     then: it is made that of the places of this model.
     """
     ours = from_published(state)
-    if isinstance(model, SequenceEncoder):
-        ours = part_of(ours, "encoder.")
-        encoder = model
-    else:
-        encoder = model.encoder  # type: ignore[assignment]
-    model.load_state_dict(ours)
+    encoder = model if isinstance(model, SequenceEncoder) else model.get_submodule("encoder")
+    assert isinstance(encoder, SequenceEncoder)
+    model.load_state_dict(part_of(ours, "encoder.") if encoder is model else ours)
     if encoder.config.form == "nplr":
-        for number, layer in enumerate(encoder.layers):
-            kernel = layer.space.kernel  # type: ignore[union-attr]
-            places = int(state.get(_REACH.format(number), torch.tensor(0)))
-            kernel.reach(kernel.frames, so_far=places)  # type: ignore[operator, union-attr]
+        count = len(encoder.layers)
+        _carry(encoder, [int(state.get(_REACH.format(number), 0)) for number in range(count)])
+
+
+def refit(encoder: SequenceEncoder, frames: int) -> SequenceEncoder:
+    """The same encoder of S4 for inputs of up to `frames` places: its kernels go on as they were.
+
+    Raises InputError for others, whose inputs have no such bound or a table of positions.
+    """
+    if encoder.config.form != "nplr" or encoder.config.mixer != "space":
+        raise InputError("only kernels of S4 are carried to another length: this encoder has none")
+    longer = SequenceEncoder(dataclasses.replace(encoder.config, frames=frames))
+    longer.load_state_dict(encoder.state_dict())
+    _carry(longer, [encoder.config.frames] * len(encoder.layers))
+    return longer.to(next(encoder.parameters()).device)
+
+
+def _carry(encoder: SequenceEncoder, places: Sequence[int]) -> None:
+    """Kernels whose weights are of so many places, made those of the encoder's own."""
+    for layer, so_far in zip(encoder.layers, places):
+        kernel = layer.get_submodule("space.kernel")
+        assert isinstance(kernel, LowRankKernel)
+        kernel.reach(kernel.frames, so_far)
 
 
 def load_published(state: Mapping[str, Tensor]) -> nn.Module:
