@@ -204,7 +204,7 @@ def fine_tuning(name: str) -> Finetune:
     """The second half of a task of pixels, as published: head, pooling, schedule."""
     task, size = pixels_of(name), name.removeprefix("self-pretraining-")
     if size in SMALL:
-        batch, train = 16, schedule(300, 2e-3)
+        batch, train = 16, schedule(1200, 1e-2)  # ours
     elif size == "image":  # 200 epochs of 45,000 pictures
         batch, train = 50, published(1e-3, 200 * 45_000 // 50, 2000).train
     elif size == "image-s4":
