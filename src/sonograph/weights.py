@@ -169,8 +169,8 @@ def _base_of(folder: Path, name: str) -> Any:
 def _classifier(encoder: Any, described: Mapping[str, Any]) -> Any:
     from sonograph.nn.heads import Classifier
 
-    answer = described.get("answer", "one")
-    return Classifier(encoder, described["labels"], described["pool"], answer=answer)
+    answer, head = described.get("answer", "one"), described.get("head", "normed")
+    return Classifier(encoder, described["labels"], described["pool"], answer=answer, head=head)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,6 +208,7 @@ def save_adapted(
         "labels": list(model.labels),
         "pool": model.pool,
         "answer": model.answer,
+        "head": model.head_kind,
         "methods": [
             {"name": registry.method_name(one), "settings": one.to_dict()}
             for one in model.adaptation

@@ -2,16 +2,18 @@
 
 python -m tests.contract.record SYSTEM [PUBLISHED PRESET]
 
-`state`: those of the `-test` preset within its objective. `published`: those of official files, by
-preset, read from the golden cases (official code wrote them), never made from our own table.
+`state`: those of the `-test` preset within its objective, `more`: of a system's further ones.
+`published`: those of official files, by preset, read from the golden cases (official code wrote
+them), never made from our own table.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 
-from tests.contract.cases import RECORDED, TESTED, Case, shapes
+from tests.contract.cases import CROSSED, RECORDED, Case, shapes
 
 
 def record(system: str, published: dict[str, str]) -> None:
@@ -19,16 +21,19 @@ def record(system: str, published: dict[str, str]) -> None:
     from tests.conftest import shared_folder
     from tests.golden.test_golden import golden
 
-    case = next(Case(preset) for preset in TESTED if preset.system == system)
+    found = [Case(preset) for preset in CROSSED if preset.system == system]
     cases = {}
     for preset, name in published.items():
         folder = shared_folder()
         assert folder is not None
         official = golden().read_case(folder / "golden" / f"{name}.npz")
         cases[preset] = shapes(golden().published_state(official))
-    state = shapes((case.pretraining() or case.model()).state_dict())
+    states = [shapes((case.pretraining() or case.model()).state_dict()) for case in found]
+    rows: dict[str, Any] = {"state": states[0], "published": cases}
+    if more := {case.preset.name: state for case, state in zip(found[1:], states[1:])}:
+        rows["more"] = more
     RECORDED.mkdir(exist_ok=True)
-    text = json.dumps({"state": state, "published": cases}, indent=1)
+    text = json.dumps(rows, indent=1)
     (RECORDED / f"{system}.json").write_text(text + "\n")
 
 

@@ -21,10 +21,10 @@ from sonograph.infer.windows import window_batches
 from sonograph.nn.encoder import Tokens
 from sonograph.outputs import Audio
 from sonograph.train.trainer import TrainConfig, Trainer
-from tests.contract.cases import PRESETS, SMALL, TESTED, Case, shapes
+from tests.contract.cases import CROSSED, PRESETS, SMALL, Case, shapes
 
 
-@pytest.fixture(params=TESTED, ids=lambda preset: preset.name)
+@pytest.fixture(params=CROSSED, ids=lambda preset: preset.name)
 def case(request) -> Case:
     return Case(request.param)
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.contract.cases import TESTED, Case
+from tests.contract.cases import CROSSED, Case
 
 OBJECTIVES = {
     preset.system: Case(preset).module
-    for preset in TESTED
+    for preset in CROSSED
     if hasattr(Case(preset).module, "Pretraining")
 }
 
 
-@pytest.mark.parametrize("preset", TESTED, ids=lambda preset: preset.name)
+@pytest.mark.parametrize("preset", CROSSED, ids=lambda preset: preset.name)
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_an_objective_on_any_encoder(preset, objective):
     case = Case(preset)

@@ -95,6 +95,44 @@ def test_gradients_equal_numerical_ones():
     assert torch.autograd.gradcheck(lambda *x: torch.view_as_real(s4._generated(9, *x)), given)
 
 
+@torch.no_grad()
+def test_transitions_equal_those_of_hippo():
+    """A' of the real states is HiPPO's, discretised, in another basis."""
+    kernel = LowRankKernel(3, 10, states=8, groups=1)
+    A, _ = hippo(8)
+    for made, step in zip(kernel.transition().numpy(), kernel.log_step.double().exp().numpy()):
+        want = np.linalg.inv(np.eye(8) - step / 2 * A) @ (np.eye(8) + step / 2 * A)
+        for power in (1, 2, 7, 60):
+            one, other = (np.trace(np.linalg.matrix_power(x, power)) for x in (made, want))
+            np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
+@torch.no_grad()
+def test_drawn_as_published_and_carried_to_other_lengths():
+    """C itself has numbers of unit variance; whatever the length, the kernel goes on as it was."""
+    torch.manual_seed(0)
+    long = LowRankKernel(64, 90, states=16, groups=2, directions=2)
+    want = long(90)
+    kernel = LowRankKernel(64, 40, states=16, groups=2, directions=2)
+    kernel.load_state_dict(long.state_dict())
+    kernel.reach(40, so_far=90)
+    torch.testing.assert_close(kernel(40), want[..., :40], atol=1e-5, rtol=1e-4)
+    kernel.reach(90)
+    torch.testing.assert_close(kernel(90), want, atol=1e-5, rtol=1e-4)
+    torch.manual_seed(0)
+    uncut = LowRankKernel.reach
+    LowRankKernel.reach = lambda self, frames, so_far=None: None
+    try:
+        drawn = LowRankKernel(64, 90, states=16, groups=2, directions=2)
+    finally:
+        LowRankKernel.reach = uncut
+    assert abs(float(drawn.out.square().sum(-1).mean()) - 1) < 0.1
+    before = drawn.out.clone()
+    drawn.reach(90, so_far=0)
+    torch.testing.assert_close(drawn.out, long.out)
+    assert (drawn.out - before).abs().max() > 1e-2
+
+
 def test_bad_sizes():
     with pytest.raises(ValueError, match="11 places are more than the 10"):
         LowRankKernel(2, 10, states=4)(11)

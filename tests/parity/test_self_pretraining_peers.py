@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from sonograph.nn.rotary import rotated
+from sonograph.nn.s4 import LowRankKernel
 from sonograph.nn.s4d import DiagonalKernel, convolved, diagonal_space
 from sonograph.nn.window_attention import SequenceAttention
 
@@ -60,6 +61,41 @@ def test_kernels_equal_scipys_state_spaces(discretise, groups):
             want.append(2 * (C @ state).real.item())
             state = Ad @ state
         np.testing.assert_allclose(got[channel], want, atol=2e-6)
+
+
+@pytest.mark.parametrize("frames", [37, 64])
+@torch.no_grad()
+def test_kernels_of_low_rank_equal_scipys_state_spaces(frames):
+    """S4 with weights of any kind, A as a whole complex matrix with its conjugate states."""
+    signal = pytest.importorskip("scipy.signal")
+    torch.manual_seed(0)
+    kernel = LowRankKernel(4, frames, states=8, groups=2, directions=2)
+    for weight in (kernel.log_decay, kernel.frequency, kernel.low_rank, kernel.into):
+        weight.add_(0.1 * torch.randn(weight.shape))
+    given = torch.randn(2, 4, 4, 2)
+    kernel.out.copy_(given)
+    kernel.reach(frames, so_far=0)
+    got = kernel(37).numpy()
+    for channel in range(4):
+        group = channel % 2
+        p, B = (
+            torch.view_as_complex(x[group].double()).numpy() for x in (kernel.low_rank, kernel.into)
+        )
+        own = (-kernel.log_decay[group].double().exp() + 1j * kernel.frequency[group]).numpy()
+        p, B, values = (np.concatenate([x, x.conj()]) for x in (p, B, own))
+        A = np.diag(values) - np.outer(p, p.conj())
+        step = float(kernel.log_step[channel].double().exp())
+        blank = np.zeros((1, len(A)))
+        Ad, Bd, *_ = signal.cont2discrete(
+            (A, B[:, None], blank, np.zeros((1, 1))), step, "bilinear"
+        )
+        for direction in range(2):
+            half = torch.view_as_complex(given[direction, channel].double()).numpy()
+            C, state, want = np.concatenate([half, half.conj()]), Bd[:, 0], []
+            for _ in range(37):
+                want.append((C @ state).real)
+                state = Ad @ state
+            np.testing.assert_allclose(got[direction, channel], want, atol=2e-6)
 
 
 @torch.no_grad()

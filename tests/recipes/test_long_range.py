@@ -100,3 +100,38 @@ def test_texts_are_bytes(clips):
     said = [bytes(int(n) for n in row[0, :k]) for row, k in zip(made.features, made.lengths)]
     assert [text.decode() for text in said] == ["zwei", "два"]
     assert [made.classes[int(t)] for t in made.targets] == ["low", "high"]
+
+
+def cifar_files(folder, per_file: int = 3) -> torch.Tensor:
+    """Files in the layout of the binary version, of colours drawn by chance."""
+    draw = torch.Generator().manual_seed(0)
+    made = []
+    for name in (*long_range.CIFAR_TRAIN, *long_range.CIFAR_TEST):
+        rows = torch.randint(256, (per_file, 3073), generator=draw, dtype=torch.uint8)
+        rows[:, 0] %= 10
+        (folder / name).write_bytes(rows.numpy().tobytes())
+        made.append(rows)
+    return torch.stack(made)
+
+
+def test_cifar_in_grey(tmp_path):
+    rows = cifar_files(tmp_path)
+    train, test = long_range.cifar(tmp_path)
+    assert train.features.shape == (15, 1, 1024)
+    assert test.features.shape == (3, 1, 1024)
+    assert train.classes[int(train.targets[4])] == long_range.CIFAR[int(rows[1, 1, 0])]
+    red, green, blue = rows[1, 1, 1:].float().view(3, 1024)
+    grey = (0.299 * red + 0.587 * green + 0.114 * blue).round() / 255
+    torch.testing.assert_close(train.features[4, 0], (grey - 0.5) / 0.5, atol=1e-2, rtol=0)
+    assert ((train.features + 1) * 127.5 % 1).min() < 1e-3  # whole levels
+
+
+def test_files_that_are_not_cifar(tmp_path):
+    with pytest.raises(
+        InputError, match=r"has no data_batch_1\.bin: give the folder of the binary"
+    ):
+        long_range.cifar(tmp_path)
+    cifar_files(tmp_path)
+    (tmp_path / "data_batch_2.bin").write_bytes(b"1" * 3072)
+    with pytest.raises(InputError, match=r"data_batch_2\.bin is not of CIFAR-10"):
+        long_range.cifar(tmp_path)

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
 from sonograph import registry, weights
 from sonograph.errors import InputError
+from sonograph.nn.heads import Network
 from sonograph.recipes import recipe_module
 from sonograph.recipes.represent import self_pretraining as recipe
 from sonograph.systems.represent import ssast
-from sonograph.train.finetune import Examples
+from sonograph.train.finetune import Examples, measure
 from sonograph.train.optim import build as optimizer_of
+from tests.recipes.test_long_range import cifar_files
 
 
 def examples(rows: int = 1, n: int = 60, count: int = 12) -> Examples:
@@ -49,6 +53,18 @@ def test_kernels_learn_slowly_and_do_not_decay():
         assert not slow or groups[id(weight)][1] == 0
 
 
+def test_the_low_rank_term_learns_slowly_too():
+    model = registry.build("self-pretraining-digits")
+    groups = {
+        id(weight): group["factor"]
+        for group in optimizer_of(model, recipe.schedule(10, 1e-3), False).param_groups
+        for weight in group["params"]
+    }
+    kernel = model.layers[0].space.kernel
+    assert groups[id(kernel.low_rank)] == 0.1
+    assert groups[id(kernel.out)] == 1.0
+
+
 def test_what_cannot_be_pre_trained_on_clips(tmp_path):
     with pytest.raises(InputError, match="no preset of self-pre-training"):
         recipe.recipe_of("ssast-test")
@@ -70,6 +86,61 @@ def test_any_encoder_learns_from_a_tasks_inputs(kind, tmp_path):
     assert loaded.describe()["system"] == "self_pretraining"
     state = loaded.encoder.state_dict()
     assert all(torch.equal(value, state[n]) for n, value in encoder.state_dict().items())
+
+
+def test_digits_are_divided():
+    pytest.importorskip("sklearn")
+    train, test = recipe.pixels("self-pretraining-digits")
+    assert (len(train), len(test)) == (1198, 599)
+    assert not set(train.ids) & set(test.ids)
+
+
+def test_a_task_of_pixels_from_its_inputs_to_its_head(tmp_path):
+    name, train = "self-pretraining-digits", examples(n=256, count=24)
+    train = dataclasses.replace(  # dark pictures and light ones
+        train, features=0.4 * train.features + train.targets[:, None, None] - 0.5
+    )
+    test = train.take(range(8))
+    second = recipe.fine_tuning(name).override({"train": recipe.schedule(20, 5e-3).to_dict()})
+    made = recipe.learn_pixels(name, train, test, tmp_path, recipe.schedule(4, 2e-3), second)
+    taught = made.model
+    assert isinstance(taught.head, Network)
+    assert measure(taught, train).accuracy > 0.8
+    first = weights.load(tmp_path / "pretrained")
+    assert first.decode.out_features == 256
+    loaded, x = weights.load(tmp_path / "task").eval(), test.features[:3]
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(x), taught.eval()(x))
+    assert loaded.labels == ("a", "b")
+
+
+def test_tasks_of_pixels_as_published(tmp_path):
+    image, pathx = (recipe.fine_tuning(f"self-pretraining-{n}") for n in ("image", "pathx"))
+    assert (image.head, image.pool, image.batch) == ("network", "tokens", 50)
+    assert (image.train.lr, image.train.warmup_steps, image.train.schedule) == (
+        1e-3, 2000, "constant",
+    )  # fmt: skip
+    assert image.train.steps == 180_000
+    assert (pathx.head, pathx.pool, pathx.train.lr) == ("linear", "largest", 5e-4)
+    assert (image.noise, image.roll_frames) == (0, 0)
+    for size, task in recipe.PIXELS.items():
+        assert registry.preset(f"self-pretraining-{size}").make().frames == task.side**2
+    train, test = recipe.pixels("self-pretraining-pathfinder", count=20)
+    assert (len(train), len(test), train.classes) == (18, 2, ("apart", "joined"))
+    large, _ = recipe.pixels("self-pretraining-pathx", count=10)
+    assert large.features.shape == (9, 1, 128 * 128)
+    cifar_files(tmp_path)
+    train, _ = recipe.pixels("self-pretraining-image-s4", tmp_path)
+    assert train.classes[0] == "airplane"
+
+
+def test_what_is_no_task_of_pixels(tmp_path):
+    with pytest.raises(InputError, match="self-pretraining-text has no task of pixels"):
+        recipe.pixels("self-pretraining-text")
+    with pytest.raises(InputError, match="pictures of 16 x 16, not of 32 x 32"):
+        recipe.pixels("self-pretraining-digits", tmp_path)
+    with pytest.raises(InputError, match="32 x 32 pixels, not of 64 in all"):
+        recipe.learn_pixels("self-pretraining-image", examples(n=64), None, tmp_path)
 
 
 def test_both_ways_make_as_many_updates(tmp_path):

@@ -152,6 +152,8 @@ def test_the_published_recipe():
     )  # fmt: skip
     assert train.steps == 10 * train.warmup_steps
     assert training.recipe_of("spectttra-gamma-120s").train.lr == 5e-4
+    long = training.recipe_of("spectttra-efficientvit-120s")
+    assert (long.batch, long.train.lr) == (32, 4e-4)
 
 
 def test_the_small_presets_are_of_equal_compute():

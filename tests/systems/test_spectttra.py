@@ -119,14 +119,33 @@ def test_convnext_has_the_published_number_of_weights():
     assert model.encoder.grid == (4, 4)
 
 
-@pytest.mark.parametrize("kind", ["vit", "convnext"])
+@pytest.mark.parametrize("length", ["5s", "120s"])
+def test_efficientvit_has_the_number_of_weights_of_timms(length):
+    """Of efficientvit_b2, 24,330,712 with 1,000 classes and three channels."""
+    model = registry.build(f"spectttra-efficientvit-{length}", device="meta")
+    two_channels, classes = 2 * 9 * 24, 1000 * 2561
+    count = sum(p.numel() for p in model.parameters())
+    assert count == 24_330_712 - two_channels - classes + 2561
+    assert model.encoder.grid == {"5s": (4, 4), "120s": (4, 117)}[length]
+    features = torch.zeros(1, 128, model.config.frames, device="meta")
+    assert model.encoder(features).values.shape == (1, model.encoder.grid[1] * 4, 384)
+    assert model(features).shape == (1, 2)
+
+
+@pytest.mark.parametrize("kind", ["vit", "convnext", "efficientvit"])
 def test_baselines_answer(kind):
-    config = spectttra.test().override(kind=kind, stages=[1, 1], width=16, mlp_ratio=2.0)
+    stages = [1, 1, 1] if kind == "efficientvit" else [1, 1]
+    config = spectttra.test().override(
+        kind=kind, stages=stages, width=16, mlp_ratio=2.0, head_width=4, summary=[24, 20]
+    )
     model = spectttra.Detector(config).eval()
     x, lengths = features(2), torch.tensor([40, 25])
     both, alone = model(x, lengths), model(x[1:, :, :25])
     assert both.shape == (2, 2)
     torch.testing.assert_close(both[1:], alone, atol=1e-5, rtol=1e-5)
+    assert (both[0] - both[1]).abs().max() > 1e-6
+    model.train()(x, lengths).sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
 
 
 def official(name: str) -> dict[str, torch.Tensor]:

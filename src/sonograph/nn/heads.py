@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 Answer = Literal["one", "several"]
+HeadKind = Literal["normed", "linear", "network"]
 
 
 class Tagging:
@@ -52,12 +53,32 @@ class NormedLinear(nn.Module):
         return self.project(self.norm(pooled))
 
 
+class Network(nn.Module):
+    """(batch, width) -> logits (batch, outputs): a hidden layer of the same width, and ReLU."""
+
+    def __init__(self, width: int, outputs: int):
+        super().__init__()
+        self.hidden = nn.Linear(width, width)
+        self.project = nn.Linear(width, outputs)
+
+    def forward(self, pooled: Float[Tensor, "b d"]) -> Float[Tensor, "b outputs"]:
+        return self.project(self.hidden(pooled).relu())
+
+
+def made_head(kind: HeadKind, width: int, outputs: int, norm_eps: float = 1e-5) -> nn.Module:
+    """A head by its kind: a normalised linear map, one without norm, or a small network."""
+    if kind == "normed":
+        return NormedLinear(width, outputs, norm_eps)
+    return nn.Linear(width, outputs) if kind == "linear" else Network(width, outputs)
+
+
 class Classifier(nn.Module, Embeds, Tagging):
-    """Any encoder with a normalised linear layer on its pooled tokens.
+    """Any encoder with a head on its pooled tokens: a normalised linear layer, if nothing is said.
 
     features (batch, bins, frames) -> logits (batch, labels). The head of AST and SSAST
     (Gong et al. 2022, section 2.4): `pool="tokens"` is 'ft_avgtok', `pool="special"` 'ft_cls'.
-    `pool="largest"` is that of PathX in the Long Range Arena.
+    In the Long Range Arena `head="linear"` is that of most tasks, with `pool="largest"` that of
+    PathX, and `head="network"` that of Image for Transformers.
     """
 
     adaptation: tuple[Method, ...] = ()  # how it was adapted; see `train.adapt`
@@ -69,6 +90,7 @@ class Classifier(nn.Module, Embeds, Tagging):
         pool: Pooling = "tokens",
         norm_eps: float = 1e-5,
         answer: Answer = "one",
+        head: HeadKind = "normed",
     ):
         super().__init__()
         self.encoder = encoder
@@ -76,7 +98,8 @@ class Classifier(nn.Module, Embeds, Tagging):
         self.answer: Answer = answer
         self.pool: Pooling = pool
         width = pooled_width(encoder, pool)
-        self.head = NormedLinear(width, len(self.labels), norm_eps)
+        self.head_kind: HeadKind = head
+        self.head = made_head(head, width, len(self.labels), norm_eps)
 
     @property
     def spec(self):
@@ -110,4 +133,5 @@ class Classifier(nn.Module, Embeds, Tagging):
             "labels": list(self.labels),
             "pool": self.pool,
             "answer": self.answer,
+            "head": self.head_kind,
         }

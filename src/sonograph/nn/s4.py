@@ -44,8 +44,8 @@ class LowRankKernel(nn.Module):
     """The kernels of d channels: length -> (directions, d, length), float32.
 
     Discretised bilinearly. `out` is C (1 - A'^frames), of which the kernel of `frames` places is
-    the FFT of what algorithm 1 gives; shorter inputs take its beginning, longer ones are an error.
-    Channel c is of group c mod groups.
+    the FFT of what algorithm 1 gives; shorter inputs take its beginning, longer ones are an error,
+    until `reach` has been told. Channel c is of group c mod groups.
     """
 
     def __init__(
@@ -72,6 +72,45 @@ class LowRankKernel(nn.Module):
         self.low_rank = nn.Parameter(_repeated(_pairs(p), groups).to(place))
         self.into = nn.Parameter(_repeated(_pairs(B), groups).to(place))
         self.out = nn.Parameter(torch.randn(directions, channels, states // 2, 2) * 0.5**0.5)
+        if self.out.device.type != "meta":
+            self.reach(frames, so_far=0)
+
+    @torch.no_grad()
+    def reach(self, frames: int, so_far: int | None = None) -> None:
+        """Make these the kernels of `frames` places, by the same C: what they were goes on.
+
+        so_far: places of what `out` holds; None: of this kernel; 0: `out` is C itself.
+        """
+        before = self.frames if so_far is None else so_far
+        self.frames = frames
+        if before == frames:
+            return
+        power = self.transition()
+        one = torch.eye(power.shape[-1], dtype=power.dtype, device=power.device)
+        half = self.out.shape[2]
+        out = torch.cat([self.out[..., 0], -self.out[..., 1]], -1).double().transpose(0, 1)
+        if before:
+            out = torch.linalg.solve(
+                one - torch.linalg.matrix_power(power, before), out, left=False
+            )
+        out = (out - out @ torch.linalg.matrix_power(power, frames)).transpose(0, 1)
+        self.out.copy_(torch.stack([out[..., :half], -out[..., half:]], -1))
+
+    def transition(self) -> Float[Tensor, "d states states"]:
+        """A' of every channel, float64, of real parts of the states followed by imaginary ones.
+
+        There A = L - p p* acts as [[Re L, -Im L], [Im L, Re L]] - 2 v v^T, v = (Re p, Im p), since
+        the states that are not kept are conjugates; y is 2 (Re C, -Im C) times the states.
+        """
+        decay, frequency, p, _ = (x.double() for x in self._by_channel())
+        turn = torch.diag_embed(frequency)
+        rows = [torch.cat([torch.diag_embed(-decay), -turn], -1)]
+        rows.append(torch.cat([turn, torch.diag_embed(-decay)], -1))
+        v = p.transpose(1, 2).flatten(1)
+        A = torch.cat(rows, 1) - 2 * v[:, :, None] * v[:, None]
+        A = A * self.log_step.double().exp()[:, None, None] / 2
+        one = torch.eye(A.shape[-1], dtype=A.dtype, device=A.device)
+        return torch.linalg.solve(one - A, one + A)
 
     def forward(self, length: int) -> Float[Tensor, "directions d length"]:
         if length > self.frames:

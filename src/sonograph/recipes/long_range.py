@@ -2,13 +2,15 @@
 
 Tay et al. 2021, "Long Range Arena". Each is a set of `Examples` whose features are one row: values
 from -1 to 1 (pixels, row by row), or token ids. ListOps and Pathfinder are made by rule; pictures
-are digits that come with scikit-learn, and spectrograms of real sounds; texts are those of clips.
+are digits that come with scikit-learn, CIFAR-10 where its files lie on the disk, and spectrograms
+of real sounds; texts are those of clips.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -160,6 +162,39 @@ def digits(side: int = 16) -> Examples:
     names = tuple(map(str, range(10)))
     lengths = torch.full((len(grey),), side * side)
     return _examples(grey.flatten(2) * 2 - 1, lengths, found.target.tolist(), names, "digit")
+
+
+CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+CIFAR_TRAIN, CIFAR_TEST = tuple(f"data_batch_{n}.bin" for n in range(1, 6)), ("test_batch.bin",)
+LUMA = (19_595, 38_470, 7_471)  # of 65,536: red, green, blue; ITU-R BT.601
+
+
+def cifar(folder: str | Path) -> tuple[Examples, Examples]:
+    """(train, test): CIFAR-10 in grey, the Long Range Arena's Image, from its binary version.
+
+    Krizhevsky 2009; `folder` holds data_batch_1.bin to data_batch_5.bin and test_batch.bin. Grey
+    from -1 to 1, 1,024 pixels row by row. Raises InputError for files that are not these.
+    """
+    return _cifar(Path(folder), CIFAR_TRAIN), _cifar(Path(folder), CIFAR_TEST)
+
+
+def _cifar(folder: Path, names: tuple[str, ...]) -> Examples:
+    rows, size = [], 1 + 3 * 1024  # a class and three colours
+    for name in names:
+        if not (folder / name).is_file():
+            raise InputError(
+                f"{folder} has no {name}: give the folder of the binary version of CIFAR-10"
+            )
+        found = np.fromfile(folder / name, np.uint8)
+        if len(found) == 0 or len(found) % size or found[::size].max() >= len(CIFAR):
+            raise InputError(f"{folder / name} is not of CIFAR-10: load it again")
+        rows.append(found.reshape(-1, size))
+    whole = np.concatenate(rows)
+    colours = whole[:, 1:].reshape(-1, 3, 1024).astype(np.int64)
+    grey = (np.tensordot(colours, np.array(LUMA), (1, 0)) + 32_768) >> 16
+    values = torch.from_numpy(grey).float()[:, None] / 127.5 - 1
+    lengths = torch.full((len(whole),), 1024)
+    return _examples(values, lengths, whole[:, 0].tolist(), CIFAR, names[0].split(".")[0])
 
 
 def pictures(clips: Clips, task: str, side: int = 32, seconds: float = 1.0) -> Examples:

@@ -81,7 +81,8 @@ def outline(described: Mapping[str, Any]) -> nn.Module:
         if described.get("kind") != "adapted":
             return weights.build(described)
         encoder: Any = weights.build(described["encoder"])
-        return Classifier(encoder, described["labels"], described["pool"])
+        head = described.get("head", "normed")
+        return Classifier(encoder, described["labels"], described["pool"], head=head)
 
 
 class Models:

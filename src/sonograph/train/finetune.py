@@ -27,7 +27,7 @@ from sonograph.data.loader import Pass
 from sonograph.errors import InputError
 from sonograph.nn.adaptation import Inserted, Method, merge
 from sonograph.nn.encoder import Encoder, Pooling
-from sonograph.nn.heads import Classifier
+from sonograph.nn.heads import Classifier, HeadKind
 from sonograph.progress import Progress, silent
 from sonograph.train.adapt import adapt, methods_of, trainable_parameters, within
 from sonograph.train.trainer import Objective, TrainConfig, Trainer
@@ -40,6 +40,7 @@ class Finetune(Config):
     method: str = "full"  # of `registry.methods()`, or several joined by "+"
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)  # of the method
     pool: Pooling = "tokens"  # how tokens become the vector that the head reads
+    head: HeadKind = "normed"
     budget: str = ""  # of trained numbers, such as "0.3%": the method's size follows from it
     batch: int = 32
     noise: float = 0.1  # random gain of the features, in deviations of the front-end
@@ -210,7 +211,7 @@ def finetune(
     methods = chosen_methods(encoder, config)
     beside = all(one.changes != "encoder" for one in methods)
     kept = weights.base_of(base, encoder) if base and beside else None  # type: ignore[arg-type]
-    model = Classifier(encoder, train.classes, config.pool)
+    model = Classifier(encoder, train.classes, config.pool, head=config.head)
     adapt(model, methods)
     trained = trainable_parameters(model)
     began = time.perf_counter()

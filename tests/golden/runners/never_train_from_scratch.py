@@ -75,9 +75,11 @@ def config_of(settings: dict[str, Any], published: dict[str, torch.Tensor]) -> C
             groups=(first.get("n_ssm") or 0) % settings["d_model"],
             sees="both" if first.get("bidirectional") else "past",
             discretise=first.get("disc", "bilinear"),
+            form="nplr" if first.get("mode", "nplr") == "nplr" else "diagonal",
         )
         told = self_pretraining.config_from_published(published)
-        assert dataclasses.replace(told, discretise=config.discretise) == config
+        known = {"discretise": config.discretise, "frames": config.frames}
+        assert dataclasses.replace(told, **known) == config
         return config
     return dataclasses.replace(
         config,
@@ -90,11 +92,12 @@ def config_of(settings: dict[str, Any], published: dict[str, torch.Tensor]) -> C
 
 
 def whole(case: Any, golden: Any, published: dict[str, torch.Tensor]) -> dict[str, Any]:
-    config = config_of(case.about["settings"], published)
-    model = self_pretraining.Pretraining(self_pretraining.build(config)).eval()
-    model.load_state_dict(self_pretraining.from_published(published))
-    assert count(model) == case.about["parameters"]["with encoder and decoder"]
     values = inputs_of(case, golden, "values")
+    config = config_of(case.about["settings"], published)
+    config = dataclasses.replace(config, frames=max(config.frames, values.shape[1]))
+    model = self_pretraining.Pretraining(self_pretraining.build(config)).eval()
+    self_pretraining.fill(model, published)
+    assert count(model) == case.about["parameters"]["with encoder and decoder"]
     hidden = torch.as_tensor(case.inputs["mask"])
     clips = Hiding(model.encoder, values[:, None], None)
     seen: dict[str, torch.Tensor] = {}

@@ -5,6 +5,10 @@
     finetune(encoder, train, test, "runs/task", Finetune(noise=0, roll_frames=0, train=config))
 
 `self_pretrain` takes any encoder of the house. The published presets carry the official schedules.
+The tasks of pixels, from their inputs to their own head:
+
+    train, test = pixels("self-pretraining-image", "cifar-10-batches-bin")
+    learn_pixels("self-pretraining-image", train, test, "runs/image")
 """
 
 from __future__ import annotations
@@ -26,6 +30,8 @@ from sonograph.data import corpora
 from sonograph.data.clips import Clips
 from sonograph.errors import InputError
 from sonograph.metrics.intervals import Interval, mean_interval, paired_interval
+from sonograph.nn.encoder import Pooling
+from sonograph.nn.heads import HeadKind
 from sonograph.nn.s4d import KERNEL_WEIGHTS
 from sonograph.progress import Progress, silent
 from sonograph.recipes import long_range, pretraining
@@ -34,10 +40,10 @@ from sonograph.recipes.pretraining import Recipe
 from sonograph.records import Figure, Record, Verdict, stamped
 from sonograph.registry import build, preset
 from sonograph.systems.represent import self_pretraining
-from sonograph.train.finetune import Examples, Finetune, Shuffled, finetune
+from sonograph.train.finetune import Examples, Finetune, Finetuned, Shuffled, finetune
 from sonograph.train.trainer import TrainConfig, Trainer
 
-SMALL = ("test", "transformer", "s4d", "mamba")
+SMALL = ("test", "digits", "transformer", "s4d", "mamba")
 # Mamba's rates and skips; A, B and the steps of S4D. The latter learn at a tenth of the rate.
 SPARED = (*KERNEL_WEIGHTS, "*.log_rates", "*.skip")
 
@@ -135,6 +141,111 @@ def self_pretrain(
     card = {"name": Path(folder).name, "system": "self_pretraining", "steps": summary.steps}
     weights.describe(Path(folder), model.describe(), card)
     return model.encoder
+
+
+# --- tasks of pixels -----------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Pixels:
+    """A task of pictures whose pixels are a sequence: their side, and the official head."""
+
+    side: int
+    joined: bool = False  # whether it is Pathfinder's question, of pictures drawn by rule
+    head: HeadKind = "linear"
+    pool: Pooling = "tokens"
+
+
+PIXELS = {
+    "digits": Pixels(16, head="network"),
+    "image": Pixels(32, head="network"),
+    "image-s4": Pixels(32),
+    "pathfinder": Pixels(32, joined=True),
+    "pathx": Pixels(128, joined=True, pool="largest"),
+    "pathx-s4": Pixels(128, joined=True),
+    "pathx-256": Pixels(256, joined=True, pool="largest"),
+}
+
+
+def pixels_of(name: str) -> Pixels:
+    """The task of pixels that a preset is for."""
+    size = name.removeprefix("self-pretraining-")
+    if size not in PIXELS:
+        known = ", ".join(f"self-pretraining-{known}" for known in PIXELS)
+        raise InputError(f"{name} has no task of pixels: {known} have")
+    return PIXELS[size]
+
+
+def pixels(
+    name: str, folder: str | Path | None = None, count: int | None = None, seed: int = 0
+) -> tuple[Examples, Examples]:
+    """(train, test) of a preset's task, each picture a row of side x side values from -1 to 1.
+
+    Pathfinder and PathX are drawn, `count` pictures (20,000 of 32 x 32, and fewer larger ones),
+    a tenth of them to test on. Image is CIFAR-10 in `folder` (see `long_range.cifar`), or without
+    one the digits, a third of them to test on.
+    """
+    task = pixels_of(name)
+    if not task.joined and folder is not None:
+        if task.side != 32:
+            raise InputError(f"{name} takes pictures of {task.side} x {task.side}, not of 32 x 32")
+        return long_range.cifar(folder)
+    if task.joined:
+        count = count or 20_000 * 32**2 // task.side**2
+        examples, held_out = long_range.pathfinder(count, seed, task.side), count // 10
+    else:
+        examples = long_range.digits(task.side)
+        held_out = len(examples) // 3
+    order = torch.from_numpy(np.random.default_rng(seed).permutation(len(examples)))
+    return examples.take(order[held_out:]), examples.take(order[:held_out])
+
+
+def fine_tuning(name: str) -> Finetune:
+    """The second half of a task of pixels, as published: head, pooling, schedule."""
+    task, size = pixels_of(name), name.removeprefix("self-pretraining-")
+    if size in SMALL:
+        batch, train = 16, schedule(1200, 1e-2)  # ours
+    elif size == "image":  # 200 epochs of 45,000 pictures
+        batch, train = 50, published(1e-3, 200 * 45_000 // 50, 2000).train
+    elif size == "image-s4":
+        batch, train = 50, schedule(200_000, 1e-2, warmup=1000, decay=0.05)
+    elif size == "pathx-s4":
+        batch, train = 16, schedule(500_000, 5e-4, warmup=10_000, decay=0.05)
+    else:  # 200 epochs of 160,000
+        batch, train = 32, published(5e-4, 200 * 160_000 // 32, 5000).train
+    train = train.override({"eval_every": 0})
+    return Finetune(
+        pool=task.pool, head=task.head, batch=batch, noise=0.0, roll_frames=0, train=train
+    )
+
+
+def learn_pixels(
+    name: str,
+    train: Examples,
+    test: Examples | None,
+    folder: str | Path,
+    first: TrainConfig | None = None,
+    second: Finetune | None = None,
+    progress: Progress = silent,
+) -> Finetuned:
+    """A preset's encoder on its task of pixels: fill in hidden ones, then tell the classes.
+
+    first, second: of the two halves, the published ones if nothing is said. Leaves `pretrained`
+    and `task` in the folder, which load like any model; started again it goes on.
+    """
+    task = pixels_of(name)
+    if (found := train.features.shape[2]) != task.side**2:
+        raise InputError(
+            f"{name} takes pictures of {task.side} x {task.side} pixels, not of {found} in all"
+        )
+    recipe, second = recipe_of(name), second or fine_tuning(name)
+    config = first or recipe.train.override({"eval_every": 0})
+    encoder = self_pretrain(
+        build(name, seed=config.seed), train, Path(folder) / "pretrained", config, recipe.batch,
+        progress,
+    )  # fmt: skip
+    card = {"name": name, "system": "self_pretraining"}
+    return finetune(encoder, train, test, Path(folder) / "task", second, card, progress)
 
 
 # --- the claim -----------------------------------------------------------------------------------

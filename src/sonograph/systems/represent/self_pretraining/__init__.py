@@ -34,9 +34,11 @@ from sonograph.systems.represent.self_pretraining.model import (
 from sonograph.systems.represent.self_pretraining.objective import LEVELS, Pretraining
 from sonograph.systems.represent.self_pretraining.published import (
     config_from_published,
+    fill,
     from_published,
     is_published,
     load_published,
+    refit,
 )
 
 __all__ = [
@@ -49,9 +51,11 @@ __all__ = [
     "TokenBatchNorm",
     "build",
     "config_from_published",
+    "fill",
     "from_published",
     "is_published",
     "load_published",
+    "refit",
 ]
 
 
@@ -69,6 +73,22 @@ def build(config: Config) -> SequenceEncoder:
 def test() -> Config:
     spec = waveform_spec(500)
     return Config(width=48, depth=2, positions="rotary", frames=200, features=spec)
+
+
+@register("self-pretraining-digits", system="self_pretraining", note="ours: S4, 16 x 16 pixels")
+def digits() -> Config:
+    return Config(
+        mixer="space",
+        width=32,
+        depth=2,
+        states=16,
+        groups=2,
+        order="post",
+        form="nplr",
+        objective="level",
+        frames=256,
+        features=waveform_spec(500),
+    )
 
 
 @register("self-pretraining-transformer", system="self_pretraining", note="the claim's, rotary")
@@ -203,14 +223,18 @@ ABOUT = About(
         "without the column that fine-tuning cuts off.",
         "State spaces are diagonal (S4D, as the official configurable layer in its diagonal mode, "
         "and the standalone layer) or normal plus low-rank (S4, as in the published arms: presets "
-        "`-s4`). Of S4, C is learned as it enters the kernel, with the state beyond the longest "
-        "input cut off, and drawn so; official files of that form are not read. It is checked "
-        "against the recurrence written out from HiPPO's matrices, not against the official layer.",
+        "`-s4`; HiPPO-LegS with a term of rank 1, others are refused). A kernel of S4 is of at "
+        "most `frames` places; the official one doubles itself when it hears more, here `refit` "
+        "makes an encoder of more. It is checked against recurrences written out from "
+        "HiPPO's matrices and by SciPy; no golden case of the official layer is in the suite.",
         "Padding changes nothing: official models take inputs of one length.",
         "Inputs of any length with windows of attention: the last window is filled up.",
-        "The head of fine-tuning is the house's: the mean of all tokens, a norm, a linear map. "
-        'PathX\'s maximum is `Classifier(..., pool="largest")`; the small network that is the '
-        "official head for images is not built.",
+        "`adapt` and `sonograph train` put the house's head on these encoders (the mean of all "
+        "tokens, a norm, a linear map) and hear samples, not pixels. The tasks of pixels have "
+        "their own heads and schedules in the recipe: `pixels` and `learn_pixels`. Their pictures "
+        "are CIFAR-10 from a folder, digits, or Pathfinder's, drawn by rules of ours: what the "
+        "Long Range Arena drew is not here, and a result is not one of its table.",
+        "A fine-tuned official file has no names of classes: they are numbers.",
         "Positions of token tasks are fixed sinusoids without dropout; the vocabulary has no entry "
         "for the mask. Sizes of vocabularies are ours.",
         "DLR, MEGA and the fine-tuning of Pythia, which the official code has too, are not here.",

@@ -198,7 +198,7 @@ class SequenceEncoder(nn.Module, Embeds):
         if self.config.mixer == "space" and self.config.form == "nplr" and n > self.config.frames:
             raise InputError(
                 f"{n} places are more than the {self.config.frames} this model's kernels are of: "
-                "cut the input, or build it with more frames"
+                f"cut the input, or carry the weights to it with `refit(encoder, frames={n})`"
             )
         mask = None
         if lengths is not None and bool((lengths < n).any()):
