@@ -48,7 +48,7 @@ class Runtime:
         AcceleratorState._reset_state(reset_partial_state=True)
         # An objective may leave weights out (one of two heads), which DDP has to be told.
         unused = DistributedDataParallelKwargs(find_unused_parameters=True)
-        # Where there is no accelerator, "auto" has to say so, or processes would not find each other.
+        # Where there is no accelerator, "auto" has to say so: processes would not find each other.
         cpu = device == "cpu" or not torch.accelerator.is_available()
         self.accelerator = Accelerator(cpu=cpu, kwargs_handlers=[unused])
         self.device: torch.device = self.accelerator.device
