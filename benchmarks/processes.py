@@ -156,4 +156,4 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["part"]:
         part(*sys.argv[2:])
     else:
-        show(main(*sys.argv[1:2], *map(int, sys.argv[2:3])))
+        show(main((sys.argv[1:2] or ["ssast-mini"])[0], int((sys.argv[2:3] or ["40"])[0])))

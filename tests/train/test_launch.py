@@ -89,6 +89,17 @@ def test_several_nodes_have_to_meet_somewhere(tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("at", ["here:", ":77", "here:x", "here:70000"])
+def test_no_place_to_meet(at):
+    with pytest.raises(InputError, match="is not HOST or HOST:PORT"):
+        Group(nodes=2, at=at)
+
+
+def test_zero_is_one_a_gpu():
+    assert Group(0).each == max(1, torch.accelerator.device_count())
+    assert Group(3).each == 3
+
+
 def test_where_they_meet():
     assert Group(2).meeting == "localhost:0"
     assert Group(nodes=2, at="here").meeting == f"here:{launch.PORT}"
@@ -397,4 +408,19 @@ def test_a_host_that_dies_and_comes_back(room, undisturbed, hosts):
     again = hosts.start(room, folder.name, 29_413, 1)
     end(again)
     end(first)
+    assert_equal(undisturbed, folder)
+
+
+@pytest.mark.slow
+def test_the_host_where_they_meet_dies(room, undisturbed, hosts):
+    """The other says so and ends; given the command again, both go on."""
+    folder = room / "meeting"
+    first, second = both(hosts, room, folder.name, 29_414)
+    until(SAVED + 2, folder, first, second)
+    hosts.die(0)
+    first.communicate()
+    told = end(second, 2).splitlines()
+    assert told[-1].startswith("sonograph: 10.77.0.1:29414 is not reached")
+    for process in both(hosts, room, folder.name, 29_415):
+        end(process)
     assert_equal(undisturbed, folder)

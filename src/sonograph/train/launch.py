@@ -47,10 +47,13 @@ class Group:
                 "several nodes have to meet somewhere: give all of them the same --at HOST:PORT, "
                 "the address of one of them"
             )
+        host, colon, port = self.at.rpartition(":")
+        if colon and not (host and port.isdecimal() and 0 < int(port) < 65_536):
+            raise InputError(f"--at {self.at} is not HOST or HOST:PORT, such as 10.0.0.1:{PORT}")
 
     def require_clips(self, batch: int) -> None:
         """InputError where a batch has not a clip for each process."""
-        if batch < (count := self.nodes * max(1, self.processes)):
+        if batch < (count := self.nodes * self.each):
             raise InputError(
                 f"a batch of {batch} clips for {count} processes: give --batch {count} or more"
             )
@@ -61,6 +64,13 @@ class Group:
         if self.nodes == 1:
             return "localhost:0"
         return self.at if ":" in self.at else f"{self.at}:{PORT}"
+
+    @property
+    def each(self) -> int:
+        """Processes on this machine."""
+        import torch
+
+        return self.processes or max(1, torch.accelerator.device_count())
 
     @property
     def several(self) -> bool:
@@ -109,12 +119,16 @@ def launch(group: Group, arguments: Sequence[str]) -> int:
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.elastic.rendezvous import RendezvousClosedError, RendezvousError
+    from torch.distributed.elastic.rendezvous import (
+        RendezvousClosedError,
+        RendezvousError,
+        RendezvousTimeoutError,
+    )
     from torch.distributed.run import config_from_args, elastic_launch, get_args_parser
 
     words = [
         f"--nnodes={group.nodes}",
-        f"--nproc-per-node={group.processes or 'auto'}",
+        f"--nproc-per-node={group.each}",
         f"--max-restarts={group.restarts}",
     ]
     words += ["--rdzv-backend=c10d", "--rdzv-id=sonograph", f"--rdzv-endpoint={group.meeting}"]
@@ -145,10 +159,15 @@ def launch(group: Group, arguments: Sequence[str]) -> int:
                 "another node has ended the run: see what it says, and give all nodes the same "
                 "command again to go on from the last state"
             ) from None
-        except RendezvousError as error:
+        except RendezvousTimeoutError:
             raise InputError(
-                f"the nodes did not meet at {group.at} ({error}): can it be reached from here, and "
-                f"were all {group.nodes} nodes given this command?"
+                f"{group.nodes} nodes did not come together at {group.at}: give all of them this "
+                "command within ten minutes"
+            ) from None
+        except RendezvousError:
+            raise InputError(
+                f"{group.at} is not reached, its port is taken, or what ran there has ended: give "
+                f"all {group.nodes} nodes the same command to go on from the last state"
             ) from None
     return 0
 
@@ -209,4 +228,4 @@ def _interface(address: str) -> str:
 
 def _threads(group: Group) -> int:
     """Threads of one process, so that all of them together have the cores of this machine."""
-    return max(1, len(os.sched_getaffinity(0)) // max(1, group.processes))
+    return max(1, len(os.sched_getaffinity(0)) // group.each)
