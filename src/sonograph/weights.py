@@ -257,9 +257,14 @@ def description(model: Any) -> dict[str, Any]:
     return told | ({"heads": heads} if (heads := heads_left(model)) else {})
 
 
+def outline(folder: Path, described: Mapping[str, Any]) -> None:
+    """Let the `model.safetensors` that a run leaves load as a model, should the run not end."""
+    write_json(folder / CONFIG, {"format": FORMAT, "model": described})
+
+
 def describe(folder: Path, described: Mapping[str, Any], card: Mapping[str, Any]) -> None:
     """Make a folder whose `model.safetensors` the trainer wrote a model folder."""
-    write_json(folder / CONFIG, {"format": FORMAT, "model": described})
+    outline(folder, described)
     write_json(folder / CARD, {**card, "sha256": sha256(folder / WEIGHTS)})
 
 

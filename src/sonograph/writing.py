@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,7 +37,8 @@ def explained(where: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary name to write to; what lies there becomes `path` if the block ends well."""
-    partial = path.with_name(f"{PARTIAL}{os.getpid()}-{path.name}")
+    # Not by the process's number: those of two machines on one file system may be equal.
+    partial = path.with_name(f"{PARTIAL}{secrets.token_hex(4)}-{path.name}")
     try:
         yield partial
         flush(partial)

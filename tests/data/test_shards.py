@@ -146,6 +146,66 @@ def test_too_many_workers_are_told(folder):
         next(iter(ShardBatches(str(folder), 2, None, RATE, workers=5)))
 
 
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_processes_read_every_clip_once_an_epoch(noises, tmp_path, workers):
+    """Each its own shards; the sizes of their parts add up to the batch's."""
+    write_shards(noises, str(tmp_path / "many"), shard_size=1)
+    batches = ShardBatches(str(tmp_path / "many"), 2, None, RATE, workers=workers)
+    streams = [iter(batches.part(number, 2)) for number in range(2)]
+    for _ in range(2):
+        read = [next(stream)["ids"] for stream in streams for _ in range(6)]
+        assert sorted(name for (name,) in read) == sorted(clip.id for clip in noises)
+    for stream in streams:
+        stream.close()
+    uneven = ShardBatches(str(tmp_path / "many"), 4, None, RATE)
+    sizes = [len(next(iter(uneven.part(number, 3)))["ids"]) for number in range(3)]
+    assert sorted(sizes) == [1, 1, 2]
+
+
+def test_a_process_opens_no_shard_of_another(folder):
+    """The shards that it does not read may be missing on its machine."""
+
+    class Watched(Shards):
+        def read(self, shard):
+            opened.append(shard)
+            return super().read(shard)
+
+    read = []
+    for number in range(2):
+        opened: list[int] = []
+        for _ in zip(range(6), Watched(str(folder), RATE, None, share=(number, 2))):
+            pass
+        read.append(opened)
+    assert sorted(read[0] + read[1]) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+@pytest.mark.parametrize("number", [0, 1])
+def test_each_process_goes_on_where_it_was(folder, workers, number):
+    """By the number of a batch and by a state, with workers in the middle of shards."""
+    whole = ShardBatches(str(folder), 4, 0.4, RATE, seed=5, workers=workers)
+    mine = whole.part(number, 2)
+    stream = iter(mine)
+    for _ in range(5):
+        next(stream)
+    state = pickle.loads(pickle.dumps(mine.state_dict()))
+    rest = [next(stream) for _ in range(6)]
+    stream.close()
+    other = whole.part(number, 2)
+    other.load_state_dict(state)
+    for again in (other, mine.start_at(5)):
+        for before, after in zip(rest, itertools.islice(again, 6), strict=True):
+            assert before["ids"] == after["ids"]
+            assert torch.equal(before["waveform"], after["waveform"])
+
+
+def test_too_many_processes_are_told(folder):
+    with pytest.raises(InputError, match="a batch of 2 clips for 3 processes"):
+        ShardBatches(str(folder), 2, None, RATE).part(0, 3)
+    with pytest.raises(InputError, match="too few for 2 workers in each of 3 processes"):
+        next(iter(ShardBatches(str(folder), 3, None, RATE, workers=2).part(0, 3)))
+
+
 TRAINING = """
 import sys
 import torch

@@ -4,6 +4,7 @@ A shard is a tar of encoded clips beside a JSONL of their cuts. Written under te
 listed in `shards.json` last, so that a half-written set does not open. `read_shards` streams them;
 `ShardBatches` makes batches with torchdata's StatefulDataLoader and resumes at the very clip, with
 the same number of workers: from a state, or from the number of a batch as the trainer asks for it.
+Of several processes each reads shards of its own, and no others.
 """
 
 from __future__ import annotations
@@ -103,13 +104,14 @@ def _system(folder: str) -> tuple[Any, str]:
 
 
 class Shards(torch.utils.data.IterableDataset):
-    """An endless stream of (waveform, id, labels) from shards, shared among workers.
+    """An endless stream of (waveform, id, labels) from shards, shared among processes and workers.
 
     Shards are shuffled anew every epoch by (seed, epoch); a worker takes every n-th. One shard is
     held in memory at a time; its clips are shuffled too. The state is four numbers: which of the
     workers this is, epoch, place in the epoch's list of shards, place in the shard.
 
     after: so many batches of `batch_size` clips were taken from all workers in turn, before.
+    share: (number, count), which of so many processes reads.
     """
 
     def __init__(
@@ -120,9 +122,10 @@ class Shards(torch.utils.data.IterableDataset):
         seed: int = 0,
         after: int = 0,
         batch_size: int = 1,
+        share: tuple[int, int] = (0, 1),
     ):
         self.folder, self.rate_hz, self.crop_s, self.seed = folder, rate_hz, crop_s, seed
-        self.after, self.batch_size = after, batch_size
+        self.after, self.batch_size, self.share = after, batch_size, share
         system, root = _system(folder)
         try:
             index = json.loads(system.cat_file(posixpath.join(root, INDEX)))
@@ -151,15 +154,17 @@ class Shards(torch.utils.data.IterableDataset):
     def __iter__(self) -> Iterator[dict[str, Any]]:
         worker = torch.utils.data.get_worker_info()
         number, count = (worker.id, worker.num_workers) if worker else (0, 1)
-        if count > len(self.shards):
+        processes = self.share[1]
+        if count * processes > len(self.shards):
+            each = f" in each of {processes} processes" if processes > 1 else ""
             raise InputError(
-                f"{self.folder} has {len(self.shards)} shards, too few for {count} workers: use "
-                "fewer workers or smaller shards"
+                f"{self.folder} has {len(self.shards)} shards, too few for {count} workers{each}: "
+                "use fewer workers or smaller shards"
             )
         self.place = self.place or self._begin(number, count)
         while True:
             epoch = self.place["epoch"]
-            mine = self._order(epoch)[self.place["worker"] :: count]
+            mine = self._mine(epoch, self.place["worker"], count)
             while self.place["shard"] < len(mine):
                 shard = int(mine[self.place["shard"]])
                 clips = self.read(shard)
@@ -171,8 +176,11 @@ class Shards(torch.utils.data.IterableDataset):
                 self.place |= {"shard": self.place["shard"] + 1, "clip": 0}
             self.place |= {"epoch": epoch + 1, "shard": 0, "clip": 0}
 
-    def _order(self, epoch: int) -> np.ndarray:
-        return np.random.default_rng([self.seed, epoch]).permutation(len(self.shards))
+    def _mine(self, epoch: int, worker: int, count: int) -> np.ndarray:
+        """The shards of one of this process's workers, in the epoch's order."""
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.shards))
+        number, processes = self.share
+        return order[number + processes * worker :: processes * count]
 
     def _begin(self, number: int, count: int) -> dict[str, int]:
         """Where a worker begins. The first one is asked first: it goes on as whoever is next."""
@@ -180,7 +188,7 @@ class Shards(torch.utils.data.IterableDataset):
         left = self.batch_size * ((self.after + count - 1 - worker) // count)
         epoch = 0
         while True:
-            mine = self._order(epoch)[worker::count]
+            mine = self._mine(epoch, worker, count)
             ends = np.cumsum([0] + [self.sizes[shard] for shard in mine]) if left else [0, 1]
             if left < ends[-1]:
                 shard = int(np.searchsorted(ends, left, side="right")) - 1
@@ -254,16 +262,24 @@ class ShardBatches:
         seed: int = 0,
         workers: int = 0,
         after: int = 0,
+        share: tuple[int, int] = (0, 1),
     ):
+        number, count = share
+        mine = batch_size * (number + 1) // count - batch_size * number // count
+        if mine < 1:
+            raise InputError(
+                f"a batch of {batch_size} clips for {count} processes: use a larger batch size"
+            )
         try:
             from torchdata.stateful_dataloader import StatefulDataLoader
         except ImportError:
             raise missing_extra("torchdata", "train") from None
         self.samples = None if crop_s is None else round(crop_s * rate_hz)
         self.given = (folder, batch_size, crop_s, rate_hz, seed, workers)
+        self.share = share
         self.loader = StatefulDataLoader(
-            Shards(folder, rate_hz, crop_s, seed, after, batch_size),
-            batch_size=batch_size,
+            Shards(folder, rate_hz, crop_s, seed, after, mine, share),
+            batch_size=mine,
             num_workers=workers,
             collate_fn=self._stack,
         )
@@ -272,7 +288,15 @@ class ShardBatches:
         """The same batches from number k on (same number of workers)."""
         if k < 0:
             raise InputError(f"there is no batch {k}")
-        return ShardBatches(*self.given, after=k)
+        return ShardBatches(*self.given, after=k, share=self.share)
+
+    def part(self, number: int, count: int) -> ShardBatches:
+        """What process `number` of `count` reads: shards of its own, its part of every batch.
+
+        All together read every clip once an epoch; each begins its next epoch when its shards are
+        through. To go on exactly, the number of processes has to stay as it was.
+        """
+        return ShardBatches(*self.given, share=(number, count))
 
     def state_dict(self) -> dict[str, Any]:
         """Where the stream stands after the last batch that was taken."""

@@ -127,6 +127,7 @@ def pretrain(
     objective = Objective(model, options)
     measure = held_out(objective, valid, recipe, crop_s, spec.rate_hz)
     trainer = Trainer(model, objective, batches, folder, recipe.train, measure, progress, best=best)
+    weights.outline(Path(folder), model.describe())
     summary = trainer.run()
     weights.describe(Path(folder), model.describe(), card_of(name, model, clips, recipe, summary))
     return summary

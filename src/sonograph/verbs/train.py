@@ -56,6 +56,13 @@ NEXT = "`sonograph embed FILE --model {0}` or `sonograph adapt {0}`"
 
 
 def run(args: Args) -> int:
+    from sonograph.train.launch import one_voice
+
+    with one_voice():
+        return _run(args)
+
+
+def _run(args: Args) -> int:
     import sys
 
     from sonograph import registry
