@@ -197,3 +197,31 @@ def test_the_command_and_a_model_that_is_not_there(ray_installed, tmp_path, home
             assert json.loads(answer.stdout)["items"] == 2
     assert len(read_manifest(str(tmp_path / "sounds"))) == 2
     assert list(home.iterdir()) == []
+
+
+TWICE = """
+import sys
+from sonograph.scale.run import map_shards
+from tests.scale.works import Listening
+if __name__ == "__main__":
+    for out in sys.argv[2:]:
+        map_shards(Listening(sys.argv[1] + "/heard", ""), sys.argv[1] + "/sounds", out, "ray", 1, 3)
+"""
+
+
+def test_twice_in_one_process(ray_installed, tmp_path, home) -> None:
+    """Ray remembers the token of the first time."""
+    (tmp_path / "sounds").mkdir()
+    sounds(tmp_path / "sounds", 3)
+    script = tmp_path / "twice.py"
+    script.write_text(TWICE)
+    outs = [str(tmp_path / "one"), str(tmp_path / "two")]
+    done = subprocess.run(
+        [sys.executable, str(script), str(tmp_path), *outs],
+        env=environment(HOME=str(home), PYTHONPATH=f"{ROOT}:{ROOT / 'src'}"),
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    rows = [Path(out, "results.jsonl").read_text() for out in outs]
+    assert rows[0] == rows[1]
+    assert len(rows[0].splitlines()) == 3

@@ -9,6 +9,7 @@ token in the environment rather than in the home folder.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import secrets
@@ -120,6 +121,12 @@ class _Tally:
         self.begun[shard] = None
 
 
+@functools.cache
+def _token() -> str:
+    """One for all runs of this process: Ray remembers the first that it was given."""
+    return secrets.token_hex(32)
+
+
 @contextlib.contextmanager
 def _ray() -> Iterator[Any]:
     """The module, connected; what was started for us is ended and removed."""
@@ -127,7 +134,7 @@ def _ray() -> Iterator[Any]:
     given = os.environ.get("RAY_ADDRESS")
     if not given:  # read when the module is imported
         os.environ.update(OWN)
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        os.environ.setdefault("RAY_AUTH_TOKEN", _token())
     folder = None
     try:
         try:
