@@ -13,7 +13,8 @@ PYTHON ?= python3
 DATA ?= mini
 BIN := .venv/bin
 # what the reference shows; recipes and verbs explain themselves on the command line
-REFERENCE := sonograph '!sonograph.recipes' '!sonograph.verbs' '!sonograph.cli' '!sonograph.atlas'
+REFERENCE := sonograph $(addprefix sonograph., outputs registry weights hub estimators config errors audio \
+  data text infer train nn losses metrics systems exports scale serve report records)
 STAMP := .venv/installed
 EXTRAS := train,plot,probe,g722,hub,midi,speech,rooms,search,serve,export,cluster,docs,test,parity
 
@@ -59,7 +60,7 @@ evidence: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python -m sonograph.atlas.pages
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs site
-	$(BIN)/pdoc --docformat google --output-directory site/reference $(REFERENCE)
+	PYTHONWARNINGS=ignore $(BIN)/pdoc --docformat google --output-directory site/reference $(REFERENCE)
 	@echo "site/index.html"
 
 # What was built; never data, runs or records.
