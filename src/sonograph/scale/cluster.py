@@ -39,7 +39,8 @@ OWN = {  # of a Ray of our own
 
 def run_ray(task: Task, shards: Sequence[Shard], jobs: int, tell: Tell) -> None:
     """Do all shards in `jobs` actors. Raises InputError where Ray or the work cannot begin."""
-    with _ray() as ray, contextlib.redirect_stdout(sys.stderr):  # Ray tells of deaths by print
+    # Ray tells of deaths by print, the last of them while it shuts down
+    with contextlib.redirect_stdout(sys.stderr), _ray() as ray:
         import ray.data as data
 
         data.DataContext.get_current().enable_progress_bars = False
