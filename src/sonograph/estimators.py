@@ -85,11 +85,10 @@ class SonographEmbedder(TransformerMixin, _Hears):
         from sonograph import weights
         from sonograph.infer.embed import encoder_of
 
-        sounds = self._sounds(X, reset=True)
+        self._sounds(X, reset=True)
         encoder = encoder_of(weights.load(self.model))
         rows = encoder.grid[0]
         self.width_ = encoder.width * (2 * rows if self.pool == "statistics" else 1)
-        self.heard_ = len(sounds)
         return self
 
     def transform(self, X: Any) -> np.ndarray:
@@ -187,25 +186,15 @@ class SonographClassifier(ClassifierMixin, _Hears):
 
         from sonograph import weights
         from sonograph.infer.embed import encoder_of
-        from sonograph.train.adapt import methods_of
-        from sonograph.train.finetune import Examples, Finetune, finetune
+        from sonograph.train.finetune import Examples, configured, finetune
 
         encoder = copy.deepcopy(encoder_of(weights.load(self.model)))
         values, lengths = _features(sounds, encoder)
         names = tuple(map(str, self.classes_))
         ids = tuple(str(n) for n in range(len(sounds)))
         examples = Examples(values, lengths, torch.from_numpy(targets), names, ids)
-        warm = min(Finetune().train.warmup_steps, self.steps // 10)
         pool: Any = "statistics" if self.pool == "statistics" else "tokens"
-        config = Finetune(method=self.method, pool=pool).override(
-            {
-                "train.steps": self.steps,
-                "train.warmup_steps": warm,
-                "train.lr": min(one.lr for one in methods_of(self.method)),
-                "train.seed": self.random_state,
-                "batch": min(Finetune().batch, len(sounds)),
-            }
-        )
+        config = configured(self.method, pool, self.steps, len(sounds), self.random_state)
         with tempfile.TemporaryDirectory(prefix="sonograph-fit-") as folder:
             return finetune(encoder, examples, None, f"{folder}/run", config).model
 

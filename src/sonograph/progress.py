@@ -17,6 +17,15 @@ def silent(done: float, total: float | None, note: str = "") -> None:
     """The progress of someone who did not ask."""
 
 
+def part_of(progress: Progress, number: int, count: int, name: str) -> Progress:
+    """The progress of one thing among `count`, as part of all of them; it is told by its name."""
+
+    def tell(done: float, total: float | None, note: str = "") -> None:
+        progress(number + (min(1.0, done / total) if total else 0.0), count, name)
+
+    return tell
+
+
 class Line:
     """One live line on stderr with the time left; a plain line every ten seconds in a log."""
 

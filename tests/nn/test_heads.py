@@ -5,7 +5,7 @@ import torch
 
 from sonograph import registry, weights
 from sonograph.nn.heads import Classifier, Network, NormedLinear, made_head
-from sonograph.serve.models import outline
+from sonograph.serve.models import without_weights
 from sonograph.train.adapt import adapt
 
 
@@ -36,4 +36,4 @@ def test_a_classifier_keeps_its_head(kind, method, tmp_path):
     with torch.no_grad():
         torch.testing.assert_close(loaded(x), model.eval()(x))
     described = weights.read_json(tmp_path / weights.CONFIG)["model"]
-    assert type(outline(described).head) is type(model.head)
+    assert type(without_weights(described).head) is type(model.head)

@@ -4,6 +4,7 @@ is not.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import soundfile
 from sonograph.cli import main
 from sonograph.data.clips import Clips
 from sonograph.scale.places import Place
+from sonograph.verbs import curate
 
 RATE = 16_000
 VOICES = 30
@@ -161,3 +163,11 @@ def test_what_is_wrong_is_one_line(curated, monkeypatch, capsys, words: str, sai
     assert said in told.err
     assert len(told.err.splitlines()) == 1
     assert sorted(folder.iterdir()) == before
+
+
+def test_the_options_of_the_command_are_the_rules() -> None:
+    """Two lists of the same defaults: what the command shows, and what a program gets."""
+    from sonograph.scale.choose import Rules
+
+    args = {field.name: field.default for field in dataclasses.fields(curate.Args)}
+    assert {f.name: args[f.name] for f in dataclasses.fields(Rules)} == dataclasses.asdict(Rules())

@@ -15,7 +15,7 @@ from sonograph.errors import InputError
 from sonograph.infer.windows import Sound, name_of, seconds_of, window_batches
 from sonograph.nn.encoder import Tokens
 from sonograph.outputs import Embedding
-from sonograph.progress import Progress, silent
+from sonograph.progress import Progress, part_of, silent
 
 Pool = Literal["statistics", "mean"]
 
@@ -48,7 +48,7 @@ def embed(
     vectors, names = [], []
     for number, sound in enumerate(several):
         note = name_of(sound, number)
-        tell = _part(progress, number, len(several), note) if progress is not silent else silent
+        tell = part_of(progress, number, len(several), note) if progress is not silent else silent
         vectors.append(_vector(model, sound, pool, batch, tell))
         names.append(note)
     progress(len(several), len(several), "")
@@ -97,12 +97,3 @@ class Moments:
             return mean.mean(0).float().numpy()
         spread = (self.second / self.count - mean.square()).clamp(min=0).sqrt()
         return torch.cat([mean.flatten(), spread.flatten()]).float().numpy()
-
-
-def _part(progress: Progress, number: int, count: int, sound: str) -> Progress:
-    """The progress of one sound as part of all of them."""
-
-    def tell(done: float, total: float | None, note: str = "") -> None:
-        progress(number + min(1.0, done / total) if total else number, count, sound)
-
-    return tell

@@ -102,9 +102,6 @@ class Settings(Config):
                 raise InputError(f"{field.name} has {len(value)} letters: give at most 1000")
 
 
-NO_SETTINGS = Settings
-
-
 @dataclasses.dataclass(frozen=True)
 class Action:
     """Something that can be done.

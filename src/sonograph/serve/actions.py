@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sonograph.errors import InputError
-from sonograph.progress import Progress
+from sonograph.progress import part_of
 from sonograph.serve.action import Action, Given, Made, Outcome, Settings, Work, command, setting
 
 if TYPE_CHECKING:
@@ -20,15 +20,6 @@ if TYPE_CHECKING:
 
 WAV, JSON, ZIP = "audio/wav", "application/json", "application/zip"
 MODEL = ("", "What does it.", None, None, "model")
-
-
-def _part(progress: Progress, number: int, count: int, name: str) -> Progress:
-    """The progress of one sound as part of all of them."""
-
-    def tell(done: float, total: float | None, note: str = "") -> None:
-        progress(number + (min(1.0, done / total) if total else 0.0), count, name)
-
-    return tell
 
 
 IMPORT = "import sonograph as sound"
@@ -105,7 +96,7 @@ def _tag(work: Work) -> Outcome:
     model: Any = work.model()
     found = []
     for number, one in enumerate(work.sounds):
-        told = _part(work.progress, number, len(work.sounds), one.name)
+        told = part_of(work.progress, number, len(work.sounds), one.name)
         tags = tag(model, one.path, progress=told, least=work.settings.least)
         found.append(dataclasses.replace(tags, name=one.name).to_json())
     name = work.settings.model
@@ -378,7 +369,7 @@ def _compare(work: Work) -> Outcome:
     action = ACTIONS[both[0]]
     found = []
     for number, name in enumerate(names):
-        told = _part(work.progress, number, 2, name)
+        told = part_of(work.progress, number, 2, name)
         place = work.folder / str(number)
         found.append(action.run(work.sounds, "", {"model": name}, place, work.models, told))
     made = [
@@ -413,24 +404,16 @@ def _adapt(work: Work) -> Outcome:
     from sonograph.infer.embed import encoder_of
     from sonograph.metrics.intervals import proportion_interval
     from sonograph.nn.adaptation import shared_copy
-    from sonograph.train.adapt import methods_of
-    from sonograph.train.finetune import Finetune, examples_of, finetune, frames_of
+    from sonograph.train.finetune import configured, examples_of, finetune, frames_of
 
     asked = work.settings
     train, test = _labelled(work.sounds)
     encoder: Any = shared_copy(encoder_of(work.model()))
     frames = frames_of(train + test, encoder)
-    reading = _part(work.progress, 0, 2, "reading")
+    reading = part_of(work.progress, 0, 2, "reading")
     learn = examples_of(train, "class", encoder.spec, frames, progress=reading)
     check = examples_of(test, "class", encoder.spec, frames, learn.classes) if len(test) else None
-    config = Finetune(method=asked.method, pool="statistics").override(
-        {
-            "train.steps": asked.steps,
-            "train.warmup_steps": min(Finetune().train.warmup_steps, asked.steps // 10),
-            "train.lr": min(one.lr for one in methods_of(asked.method)),
-            "batch": min(Finetune().batch, len(learn)),
-        }
-    )
+    config = configured(asked.method, "statistics", asked.steps, len(learn))
     name, folder = _free_name(asked.name, work), work.folder / "run"
     card = {
         "name": name,
@@ -441,7 +424,7 @@ def _adapt(work: Work) -> Outcome:
         "licence": "that of the model it was made from and of the sounds it was given",
         "train_clips": len(learn),
     }
-    teaching = _part(work.progress, 1, 2, "teaching")
+    teaching = part_of(work.progress, 1, 2, "teaching")
     result = finetune(encoder, learn, check, folder, config, card, teaching)
     told: dict[str, Any] = {
         "model": name,

@@ -49,7 +49,7 @@ def about(folder: Path, name: str, actions: Iterable[Action]) -> ModelAbout:
     described = weights.read_json(folder / weights.CONFIG)["model"]
     card_file = folder / weights.CARD
     card = weights.read_json(card_file) if card_file.is_file() else {}
-    model = outline(described)
+    model = without_weights(described)
     system = str(card.get("system") or weights.system_of(described))
     paper = registry.module(system).ABOUT.paper if system else ""
     worth: Any = next(
@@ -70,7 +70,7 @@ def about(folder: Path, name: str, actions: Iterable[Action]) -> ModelAbout:
     )
 
 
-def outline(described: Mapping[str, Any]) -> nn.Module:
+def without_weights(described: Mapping[str, Any]) -> nn.Module:
     """A model without its weights, to see what it is."""
     import torch
 

@@ -7,7 +7,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -117,15 +117,6 @@ class Sounds:
     def all(self) -> list[Sound]:
         with self._lock:
             return list(self._all.values())
-
-    @contextlib.contextmanager
-    def lent(self, ids: Sequence[str]) -> Iterator[list[Sound]]:
-        """Sounds whose files stay while the block runs. Raises Refused (404)."""
-        lent = self.lend(ids)
-        try:
-            yield lent
-        finally:
-            self.give_back(lent)
 
     def lend(self, ids: Sequence[str]) -> list[Sound]:
         """Sounds whose files stay until they are given back. Raises Refused (404)."""

@@ -257,6 +257,22 @@ def finetune(
     return Finetuned(model, measured, time.perf_counter() - began, trained, total)
 
 
+def configured(method: str, pool: Pooling, steps: int, clips: int, seed: int = 0) -> Finetune:
+    """A configuration for few clips: the method's own rate, a warm-up of a tenth of the steps at
+    most, and no batch larger than all there is.
+    """
+    usual = Finetune()
+    return Finetune(method=method, pool=pool).override(
+        {
+            "train.steps": steps,
+            "train.warmup_steps": min(usual.train.warmup_steps, steps // 10),
+            "train.lr": min(one.lr for one in methods_of(method)),
+            "train.seed": seed,
+            "batch": min(usual.batch, clips),
+        }
+    )
+
+
 def chosen_methods(encoder: Any, config: Finetune) -> tuple[Method, ...]:
     """The methods of a configuration, of the size that its budget asks for."""
     methods = methods_of(config.method, config.settings)
