@@ -5,7 +5,7 @@ import pytest
 
 from sonograph.audio.feature_spec import Frontend
 from sonograph.audio.pitch import energy, f0_hz, filled
-from sonograph.audio.recipes_of_speech import natspeech_spec, voice_spec
+from sonograph.audio.speech_features import natspeech_spec, voice_spec
 from sonograph.errors import InputError
 
 SPEC = voice_spec()

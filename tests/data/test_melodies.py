@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sonograph.audio.pitch import f0_hz
-from sonograph.audio.recipes_of_speech import voice_spec
+from sonograph.audio.speech_features import voice_spec
 from sonograph.data.melodies import Instrument, Melodies, _walk, read_instruments
 from sonograph.data.mixtures import Pool
 from sonograph.data.soundfont import Sample, SoundFont, Use

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sonograph.audio.feature_spec import Frontend
-from sonograph.audio.recipes_of_speech import (
+from sonograph.audio.speech_features import (
     hifigan_spec,
     natspeech_spec,
     tacotron2_spec,

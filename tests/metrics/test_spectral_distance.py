@@ -6,7 +6,7 @@ import torch
 from scipy.signal import ShortTimeFFT
 from scipy.signal.windows import hann
 
-from sonograph.audio.recipes_of_speech import hifigan_spec, voice_spec
+from sonograph.audio.speech_features import hifigan_spec, voice_spec
 from sonograph.errors import InputError
 from sonograph.losses.spectral import MultiResolutionStft
 from sonograph.metrics.spectral_distance import feature_distance, multi_resolution_stft

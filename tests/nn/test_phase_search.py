@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sonograph.audio.feature_spec import FeatureSpec, Frontend, waveform_spec
-from sonograph.audio.recipes_of_speech import hifigan_spec, natspeech_spec, voice_spec
+from sonograph.audio.speech_features import hifigan_spec, natspeech_spec, voice_spec
 from sonograph.errors import InputError
 from sonograph.nn.phase_search import PhaseSearch
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sonograph.audio.pitch import f0_hz
-from sonograph.audio.recipes_of_speech import voice_spec
+from sonograph.audio.speech_features import voice_spec
 
 parselmouth = pytest.importorskip("parselmouth")
 RATE = 16000

@@ -8,7 +8,7 @@ import torch
 
 from sonograph.audio.feature_spec import Frontend
 from sonograph.audio.io import Audio, write
-from sonograph.audio.recipes_of_speech import voice_spec
+from sonograph.audio.speech_features import voice_spec
 from sonograph.data.clips import Clip, Clips
 from sonograph.errors import InputError
 from sonograph.recipes.speak import corpus

@@ -35,7 +35,7 @@ def f0_hz(
 
     waveform: mono at spec.rate_hz. Raises InputError for a range that does not fit the rate.
 
-    >>> from sonograph.audio.recipes_of_speech import voice_spec
+    >>> from sonograph.audio.speech_features import voice_spec
     >>> time = np.arange(16000) / 16000
     >>> float(f0_hz(np.sin(2 * np.pi * 200 * time), voice_spec())[30].round(1))
     200.0

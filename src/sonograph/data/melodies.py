@@ -82,7 +82,7 @@ def _root(sample: Sample) -> float:
 
 def _in_tune(bank: SoundFont, sample: Sample) -> bool:
     from sonograph.audio.pitch import f0_hz
-    from sonograph.audio.recipes_of_speech import voice_spec
+    from sonograph.audio.speech_features import voice_spec
 
     spec = voice_spec()
     sound = resample(bank.note(sample).astype(np.float32)[None], sample.rate_hz, spec.rate_hz)[0]

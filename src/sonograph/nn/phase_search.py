@@ -29,7 +29,7 @@ class PhaseSearch(Vocoder):
     rounds: of Griffin-Lim. updates: of the search for the bins behind the bands. Raises InputError
     for features that are no plain log-mel.
 
-    >>> from sonograph.audio.recipes_of_speech import voice_spec
+    >>> from sonograph.audio.speech_features import voice_spec
     >>> PhaseSearch(voice_spec(), rounds=2)(torch.full((1, 80, 5), -6.0)).shape
     torch.Size([1, 1280])
     """

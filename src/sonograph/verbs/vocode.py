@@ -29,7 +29,7 @@ def run(args: Args) -> int:
     import torch
 
     from sonograph.audio.io import writer
-    from sonograph.audio.recipes_of_speech import voice_spec
+    from sonograph.audio.speech_features import voice_spec
     from sonograph.infer.vocode import analyse, synthesise, vocoder_of
     from sonograph.nn.phase_search import NAME, PhaseSearch
     from sonograph.nn.vocoder import Vocoder

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from sonograph.audio.pitch import f0_hz
-from sonograph.audio.recipes_of_speech import voice_spec
+from sonograph.audio.speech_features import voice_spec
 from sonograph.data.clips import Clip
 from sonograph.infer.speak import Voice
 from sonograph.infer.vocode import analyse, synthesise

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sonograph import registry, weights
-from sonograph.audio.recipes_of_speech import voice_spec
+from sonograph.audio.speech_features import voice_spec
 from sonograph.data.clips import Clip, Clips
 from sonograph.data.corpora import open_sets
 from sonograph.infer.speak import GRIFFIN_LIM, Voice, acoustic_of

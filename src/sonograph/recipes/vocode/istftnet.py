@@ -13,7 +13,7 @@ import torch
 
 from sonograph import registry
 from sonograph.audio.feature_spec import Frontend
-from sonograph.audio.recipes_of_speech import voice_spec
+from sonograph.audio.speech_features import voice_spec
 from sonograph.config import Config
 from sonograph.data.clips import Clips
 from sonograph.data.corpora import open_sets

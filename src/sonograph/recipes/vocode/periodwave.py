@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from sonograph import registry, weights
 from sonograph.audio.feature_spec import Frontend
 from sonograph.audio.pitch import f0_hz
-from sonograph.audio.recipes_of_speech import voice_spec
+from sonograph.audio.speech_features import voice_spec
 from sonograph.config import Config
 from sonograph.data.clips import Clips
 from sonograph.data.corpora import open_sets

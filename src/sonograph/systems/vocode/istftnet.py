@@ -32,7 +32,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sonograph.audio.feature_spec import FeatureSpec, Frontend
-from sonograph.audio.recipes_of_speech import hifigan_spec, voice_spec
+from sonograph.audio.speech_features import hifigan_spec, voice_spec
 from sonograph.audio.stft import InverseStft
 from sonograph.config import Config as Base
 from sonograph.errors import InputError

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from sonograph.audio.recipes_of_speech import natspeech_spec, voice_spec
+from sonograph.audio.speech_features import natspeech_spec, voice_spec
 from sonograph.registry import About, register
 from sonograph.systems.speak.fastspeech.model import (
     Alignment,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from sonograph import config as base
 from sonograph.audio.feature_spec import FeatureSpec
-from sonograph.audio.recipes_of_speech import tacotron2_spec
+from sonograph.audio.speech_features import tacotron2_spec
 from sonograph.errors import InputError
 from sonograph.nn.acoustic import Acoustic, Controls, Spoken, Text
 from sonograph.nn.fft_block import PostNormFFT, PreNormFFT, masked

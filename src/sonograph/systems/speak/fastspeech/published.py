@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from sonograph.audio.recipes_of_speech import natspeech_spec, tacotron2_spec
+from sonograph.audio.speech_features import natspeech_spec, tacotron2_spec
 from sonograph.errors import InputError
 from sonograph.systems.speak.fastspeech.model import Config, Losses, Stack, Variance
 from sonograph.weights import rename

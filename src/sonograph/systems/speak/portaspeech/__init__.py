@@ -23,7 +23,7 @@ among others; without durations an aligner learns along, and words get the sums 
 
 from __future__ import annotations
 
-from sonograph.audio.recipes_of_speech import voice_spec
+from sonograph.audio.speech_features import voice_spec
 from sonograph.nn.frame_noise import noise_of
 from sonograph.registry import About, register
 from sonograph.systems.speak.portaspeech.model import (

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from sonograph.audio.feature_spec import FeatureSpec
-from sonograph.audio.recipes_of_speech import natspeech_spec
+from sonograph.audio.speech_features import natspeech_spec
 from sonograph.config import Config as PlainConfig
 from sonograph.errors import InputError
 from sonograph.nn.acoustic import Acoustic, Controls, Spoken, Text

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from sonograph import config as base
 from sonograph.audio.feature_spec import FeatureSpec
-from sonograph.audio.recipes_of_speech import natspeech_spec
+from sonograph.audio.speech_features import natspeech_spec
 from sonograph.errors import InputError
 from sonograph.nn import diffusion
 from sonograph.nn.acoustic import Acoustic, Controls, Spoken, Text

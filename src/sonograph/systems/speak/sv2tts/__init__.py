@@ -31,7 +31,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from sonograph.audio.feature_spec import FeatureSpec, log_mel_spec
-from sonograph.audio.recipes_of_speech import voice_spec
+from sonograph.audio.speech_features import voice_spec
 from sonograph.registry import About, register
 from sonograph.systems.speak.sv2tts.hybrid import Hybrid as HybridModel
 from sonograph.systems.speak.sv2tts.objective import Pretraining, Sounding, Speaking, Telling

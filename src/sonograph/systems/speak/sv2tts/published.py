@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from sonograph.audio.recipes_of_speech import tacotron2_spec
+from sonograph.audio.speech_features import tacotron2_spec
 from sonograph.errors import InputError
 from sonograph.systems.speak.sv2tts.sizes import (
     Config,

@@ -8,7 +8,7 @@ from typing import Literal
 
 from sonograph import config as base
 from sonograph.audio.feature_spec import FeatureSpec, log_mel_spec
-from sonograph.audio.recipes_of_speech import tacotron2_spec
+from sonograph.audio.speech_features import tacotron2_spec
 from sonograph.errors import InputError
 
 

@@ -35,7 +35,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from sonograph.audio.feature_spec import waveform_spec
-from sonograph.audio.recipes_of_speech import hifigan_spec, voice_spec
+from sonograph.audio.speech_features import hifigan_spec, voice_spec
 from sonograph.nn.weight_norm import old_names
 from sonograph.registry import About, register
 from sonograph.systems.vocode.periodwave.estimator import VectorField

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sonograph.audio.feature_spec import FeatureSpec
-from sonograph.audio.recipes_of_speech import hifigan_spec
+from sonograph.audio.speech_features import hifigan_spec
 from sonograph.audio.wavelet import inverse_packets
 from sonograph.config import Config as BaseConfig
 from sonograph.errors import InputError

@@ -1,4 +1,4 @@
-"""The feature recipes of speech synthesis, by the name of where they come from.
+"""The features of speech synthesis, by the name of where they come from.
 
 They are not interchangeable: a vocoder of one that is fed with another gives noise, which is why
 `FeatureSpec.require_equal` is asked wherever an acoustic model meets a vocoder.
