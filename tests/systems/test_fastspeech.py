@@ -12,7 +12,7 @@ from sonograph.nn.acoustic import Controls, SpeechBatch, Text
 from sonograph.nn.length_regulator import lengthen
 from sonograph.systems.speak import fastspeech
 from sonograph.systems.speak.fastspeech import objective, published
-from sonograph.systems.speak.fastspeech.model import Binned, MelPitch
+from sonograph.systems.speak.fastspeech.model import Binned
 
 SMALL = {
     "width": 16,
@@ -384,13 +384,6 @@ def test_saved_and_loaded_it_says_the_same(name, tmp_path):
 
 
 # --- pitch of frames ------------------------------------------------------------------------------
-
-
-def test_natspeechs_bins_of_pitch():
-    hz = torch.tensor([0.0, 50.0, 200.0, 900.0])
-    low, high = (1127 * math.log(1 + f / 700) for f in (50, 900))
-    middle = (1127 * math.log(1 + 200 / 700) - low) * 254 / (high - low) + 1
-    assert MelPitch.coarse(hz).tolist() == [1, 1, round(middle), 255]
 
 
 @pytest.mark.parametrize("level", ["frames", "tokens"])

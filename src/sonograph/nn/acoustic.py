@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from sonograph.audio.feature_spec import FeatureSpec
+from sonograph.errors import InputError
 from sonograph.nn.pretrained import Pretrained
 
 
@@ -61,6 +62,24 @@ class SpeechBatch(NamedTuple):
     durations: Int64[Tensor, "b n"] | None = None
     pitch_hz: Float[Tensor, "b t"] | None = None
     energy: Float[Tensor, "b t"] | None = None
+
+
+def mask_of(lengths: Int64[Tensor, "b"], size: int) -> Bool[Tensor, "b size"] | None:
+    """True where there is something; None where that is everywhere, which is faster."""
+    if len(lengths) == 1 or bool((lengths == size).all()):
+        return None
+    return torch.arange(size, device=lengths.device) < lengths[:, None]
+
+
+def require_text(text: Text, tokens: int) -> None:
+    """Raise InputError for an empty text or a token that the model does not know."""
+    if text.ids.shape[1] == 0 or bool((text.lengths < 1).any()):
+        raise InputError("a text without tokens cannot be spoken: give at least one word")
+    if int(text.ids.max()) >= tokens or int(text.ids.min()) < 0:
+        raise InputError(
+            f"token {int(text.ids.max())} is not one of the model's {tokens}: "
+            "encode the text with the model's own alphabet"
+        )
 
 
 class Acoustic(nn.Module, Pretrained):

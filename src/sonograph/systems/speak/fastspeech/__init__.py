@@ -24,12 +24,12 @@ from __future__ import annotations
 import dataclasses
 
 from sonograph.audio.speech_features import natspeech_spec, voice_spec
+from sonograph.losses.acoustic import Losses
+from sonograph.nn.alignment import Alignment
 from sonograph.registry import About, register
 from sonograph.systems.speak.fastspeech.model import (
-    Alignment,
     Config,
     FastSpeech,
-    Losses,
     Stack,
     Variance,
 )

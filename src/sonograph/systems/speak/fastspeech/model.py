@@ -7,22 +7,25 @@ import math
 from typing import Any, Literal, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from sonograph import config as base
 from sonograph.audio.feature_spec import FeatureSpec
 from sonograph.audio.speech_features import tacotron2_spec
 from sonograph.errors import InputError
-from sonograph.nn.acoustic import Acoustic, Controls, Spoken, Text
+from sonograph.losses.acoustic import Losses
+from sonograph.nn.acoustic import Acoustic, Controls, Spoken, Text, mask_of, require_text
+from sonograph.nn.alignment import Alignment
 from sonograph.nn.fft_block import PostNormFFT, PreNormFFT, masked
 from sonograph.nn.length_regulator import lengthen, paced
+from sonograph.nn.pitch_bins import PitchBins
 from sonograph.nn.postnet import CBHG, Postnet
 from sonograph.nn.relative_encoder import RelativeEncoder
 from sonograph.nn.sinusoids import sinusoids
 from sonograph.nn.variance import Predictor
 
-MEL_PITCH = (300, 256, 50.0, 900.0)  # NATSpeech: rows of its table, bins used, from and to Hz
+MEL_PITCH = PitchBins()  # NATSpeech's
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,38 +63,6 @@ class Variance(base.Config):
     spacing: Literal["linear", "log"] = "linear"
     mean: float = 0.0
     deviation: float = 1.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Alignment(base.Config):
-    """Where durations come from while it learns.
-
-    "given": with the batch (a teacher's, or labels). "learned": an aligner that learns along
-    (nn/aligner.py); attention is soft before update `hard_from`, the binarisation loss joins at
-    `binarise_from`: 6,000 and 18,000 in RAD-TTS, sooner in short runs.
-    """
-
-    source: Literal["given", "learned"] = "given"
-    hard_from: int = 6000
-    binarise_from: int = 18000
-    forward_sum: float = 0.1  # weights of the two losses
-    binarisation: float = 1.0
-    prior: float = 1.0  # scaling of the beta-binomial prior
-    temperature: float = 0.0005
-
-
-@dataclasses.dataclass(frozen=True)
-class Losses(base.Config):
-    """What is summed up. duration: of log(1 + frames), or of frames (xcmyz)."""
-
-    mel: Literal["mse", "l1", "l1 and ssim"] = "mse"
-    duration: Literal["log mse", "l1"] = "log mse"
-    token_duration: float = 1.0
-    word_duration: float = 0.0
-    sentence_duration: float = 0.0
-    pitch: float = 1.0
-    voicing: float = 1.0
-    energy: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -339,24 +310,6 @@ class FastSpeech(Acoustic):
         return {"kind": "acoustic", "system": "fastspeech", "config": self.config.to_dict()}
 
 
-def mask_of(lengths: Int64[Tensor, "b"], size: int) -> Bool[Tensor, "b size"] | None:
-    """True where there is something; None where that is everywhere, which is faster."""
-    if len(lengths) == 1 or bool((lengths == size).all()):
-        return None
-    return torch.arange(size, device=lengths.device) < lengths[:, None]
-
-
-def require_text(text: Text, tokens: int) -> None:
-    """Raise InputError for an empty text or a token that the model does not know."""
-    if text.ids.shape[1] == 0 or bool((text.lengths < 1).any()):
-        raise InputError("a text without tokens cannot be spoken: give at least one word")
-    if int(text.ids.max()) >= tokens or int(text.ids.min()) < 0:
-        raise InputError(
-            f"token {int(text.ids.max())} is not one of the model's {tokens}: "
-            "encode the text with the model's own alphabet"
-        )
-
-
 # --- what is predicted beside durations ----------------------------------------------------------
 
 
@@ -403,7 +356,7 @@ class MelPitch(nn.Module):
     def __init__(self, level: str, width: int, hidden: int, compat: str):
         super().__init__()
         self.level, self.compat = level, compat
-        self.embed = nn.Embedding(MEL_PITCH[0], width, padding_idx=0)
+        self.embed = nn.Embedding(MEL_PITCH.rows, width, padding_idx=0)
         self.predictor = Predictor(
             width,
             hidden,
@@ -421,25 +374,16 @@ class MelPitch(nn.Module):
         prediction = self.predictor(x, None if self.compat == "published" else mask)
         hz = self.hz(prediction if given is None else given.to(x.dtype), mask)
         if factor is not None and given is None:
-            hz = (hz * factor.to(hz.dtype)).clamp(max=MEL_PITCH[3])
-        return prediction, self.embed(self.coarse(hz))
+            hz = (hz * factor.to(hz.dtype)).clamp(max=MEL_PITCH.high_hz)
+        return prediction, self.embed(MEL_PITCH.of(hz))
 
     def hz(self, pitch: Float[Tensor, "b t 2"], mask: Tensor | None) -> Float[Tensor, "b t"]:
         """F0 in Hz, 0 where there is no voice or nothing at all."""
         f0, unvoiced = pitch.unbind(2)
-        found = (2**f0).clamp(*MEL_PITCH[2:])
+        found = (2**f0).clamp(MEL_PITCH.low_hz, MEL_PITCH.high_hz)
         if self.level == "frames":
             found = found.masked_fill(unvoiced > 0, 0.0)
         return found if mask is None else found.masked_fill(~mask, 0.0)
-
-    @staticmethod
-    def coarse(hz: Tensor, coding: tuple[int, int, float, float] = MEL_PITCH) -> Tensor:
-        """The bin of each frame; 1 where there is no voice. coding: as `MEL_PITCH`."""
-        _, bins, low, high = coding
-        bottom, top = (1127 * math.log(1 + edge / 700) for edge in (low, high))
-        mel = 1127 * (1 + hz / 700).log()
-        scaled = torch.where(mel > 0, (mel - bottom) * (bins - 2) / (top - bottom) + 1, mel)
-        return (scaled.clamp(1, bins - 1) + 0.5).long()
 
 
 # --- the two halves ------------------------------------------------------------------------------

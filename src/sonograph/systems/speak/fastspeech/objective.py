@@ -9,19 +9,15 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from sonograph.errors import InputError
-from sonograph.losses.durations import mean_over, word_duration_loss
+from sonograph.losses.acoustic import Losses
+from sonograph.losses.durations import duration_losses, mean_over
 from sonograph.losses.ssim import ssim_loss
-from sonograph.nn.acoustic import SpeechBatch, Text
-from sonograph.nn.aligner import (
-    Aligned,
-    Aligner,
-    beta_binomial_prior,
-    binarisation_loss,
-    forward_sum_loss,
-)
+from sonograph.nn.acoustic import SpeechBatch
+from sonograph.nn.aligner import Aligner
+from sonograph.nn.alignment import aligned, find_durations
 from sonograph.nn.length_regulator import average
-from sonograph.nn.monotonic import Durations, to_hard
-from sonograph.systems.speak.fastspeech.model import Binned, FastSpeech, Losses, Said
+from sonograph.nn.monotonic import Durations
+from sonograph.systems.speak.fastspeech.model import Binned, FastSpeech, Said
 from sonograph.systems.speak.fastspeech.teacher import TransformerTTS, teacher_losses
 
 
@@ -59,18 +55,10 @@ class Pretraining(nn.Module):
         parts: dict[str, Tensor] = {}
         weights: dict[str, float] = {}
         if self.aligner is not None:
-            aligned = self.aligned(batch)
-            durations = self.aligner.align(aligned, batch.text.lengths, batch.lengths).frames
-            parts["forward_sum"] = forward_sum_loss(
-                aligned.scores, batch.text.lengths, batch.lengths
+            durations, attention, parts = find_durations(
+                self.aligner, plan, step, self.embedded(batch), batch
             )
-            weights["forward_sum"] = plan.forward_sum
-            if step >= plan.binarise_from:
-                hard = to_hard(durations, batch.features.shape[2])
-                parts["binarisation"] = binarisation_loss(hard, aligned.soft)
-                weights["binarisation"] = plan.binarisation
-            if step < plan.hard_from:
-                attention = aligned.soft
+            weights = {name: getattr(plan, name) for name in parts}
         if durations is None:
             raise InputError(
                 'the batch has no durations: give them, or set alignment.source to "learned"'
@@ -84,25 +72,18 @@ class Pretraining(nn.Module):
         total = sum((weights[name] * value for name, value in parts.items()), torch.zeros(()))
         return {"loss": total} | parts
 
-    def aligned(self, batch: SpeechBatch) -> Aligned:
-        """Every frame against every token, under the prior. Tokens are taken as they are embedded:
-        what the encoder makes of them knows of its neighbours, and aligns worse.
-        """
-        assert self.aligner is not None
+    def embedded(self, batch: SpeechBatch) -> Float[Tensor, "b d n"]:
+        """The tokens as the aligner sees them."""
         assert isinstance(self.acoustic, FastSpeech)
-        text, size = batch.text, (batch.features.shape[2], batch.text.ids.shape[1])
-        prior = beta_binomial_prior(batch.lengths, text.lengths, self.config.alignment.prior, size)
-        embedded = (self.acoustic.scale * self.acoustic.embed(text.ids)).transpose(1, 2)
-        return self.aligner(embedded, batch.features, text.lengths, batch.lengths, prior)
+        return (self.acoustic.scale * self.acoustic.embed(batch.text.ids)).transpose(1, 2)
 
     @torch.no_grad()
     def durations_of(self, batch: SpeechBatch) -> Durations:
         """What the aligner says of recordings: durations, and how well text and sound agree."""
         if self.aligner is None:
             raise InputError('this objective has no aligner: alignment.source is "given"')
-        aligned = self.aligned(batch)
-        found = self.aligner.align(aligned, batch.text.lengths, batch.lengths)
-        return found
+        every = aligned(self.aligner, self.embedded(batch), batch, self.config.alignment.prior)
+        return self.aligner.align(every, batch.text.lengths, batch.lengths)
 
     def describe(self) -> dict[str, Any]:
         """What `weights.build` needs to make this objective again."""
@@ -164,7 +145,13 @@ def losses(
     if model.postnet is not None:
         parts |= mel_losses(plan, said.refined, target, frames, "refined")
     weights = dict.fromkeys(parts, 0.5 if plan.mel == "l1 and ssim" else 1.0)
-    found = duration_losses(model, said.predicted, said.durations, batch.text)
+    found = duration_losses(
+        plan,
+        said.predicted,
+        said.durations,
+        batch.text,
+        "log" if model.config.durations == "log" else "frames",
+    )
     parts |= found
     for name in found:
         weights[name] = getattr(plan, name)
@@ -205,28 +192,4 @@ def mel_losses(
         found[f"{name}_ssim"] = ssim_loss(
             mel.masked_fill(silent, 0.0), target.masked_fill(silent, 0.0), frames
         )
-    return found
-
-
-def duration_losses(
-    model: FastSpeech,
-    predicted: Float[Tensor, "b n"],
-    durations: Int64[Tensor, "b n"],
-    text: Text,
-) -> dict[str, Tensor]:
-    """Of tokens, and where they are asked for of words and of the whole text (NATSpeech)."""
-    plan, domain = model.config.losses, model.config.durations
-    wanted, valid = durations.to(predicted.dtype), text.mask
-    if plan.duration == "l1":
-        return {"token_duration": mean_over((predicted - wanted).abs(), valid)}
-    logs = predicted if domain == "log" else (predicted + 1).log()
-    found = {"token_duration": mean_over((logs - (wanted + 1).log()).square(), valid)}
-    if not (plan.word_duration or plan.sentence_duration):
-        return found
-    linear = (predicted.exp() - 1) * valid if domain == "log" else predicted * valid
-    if plan.word_duration:
-        found["word_duration"] = word_duration_loss(linear, wanted, text.words * valid, 0)
-    if plan.sentence_duration:
-        both = (linear.sum(1) + 1).log() - (wanted.sum(1) + 1).log()
-        found["sentence_duration"] = both.square().mean()
     return found

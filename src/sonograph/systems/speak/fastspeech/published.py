@@ -15,7 +15,8 @@ from torch import Tensor
 
 from sonograph.audio.speech_features import natspeech_spec, tacotron2_spec
 from sonograph.errors import InputError
-from sonograph.systems.speak.fastspeech.model import Config, Losses, Stack, Variance
+from sonograph.losses.acoustic import Losses
+from sonograph.systems.speak.fastspeech.model import Config, Stack, Variance
 from sonograph.weights import rename
 
 Build = Literal["ming024", "xcmyz", "NATSpeech"]

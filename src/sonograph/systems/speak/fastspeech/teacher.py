@@ -15,17 +15,19 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.nn.functional import dropout, scaled_dot_product_attention
 
-from sonograph.nn.acoustic import Acoustic, Controls, SpeechBatch, Spoken, Text
+from sonograph.nn.acoustic import (
+    Acoustic,
+    Controls,
+    SpeechBatch,
+    Spoken,
+    Text,
+    mask_of,
+    require_text,
+)
 from sonograph.nn.fft_block import masked
 from sonograph.nn.monotonic import Durations, from_attention
 from sonograph.nn.postnet import Postnet
-from sonograph.systems.speak.fastspeech.model import (
-    Config,
-    PostNormStack,
-    mask_of,
-    positions,
-    require_text,
-)
+from sonograph.systems.speak.fastspeech.model import Config, PostNormStack, positions
 
 PRENET_DROPOUT = 0.5  # of the mel pre-net, always on: it keeps the decoder from copying
 STOP_WEIGHT = 5.0  # of the one positive frame of each text

@@ -20,14 +20,9 @@ from sonograph.config import Config as PlainConfig
 from sonograph.errors import InputError
 from sonograph.losses.mel import lift, mel_losses
 from sonograph.nn.acoustic import SpeechBatch
-from sonograph.nn.aligner import (
-    Aligner,
-    beta_binomial_prior,
-    binarisation_loss,
-    forward_sum_loss,
-)
+from sonograph.nn.aligner import Aligner
+from sonograph.nn.alignment import Alignment, find_durations
 from sonograph.nn.couplings import Step
-from sonograph.nn.monotonic import to_hard
 from sonograph.nn.word_maps import cut_to_multiple, frame_map, summed, word_map
 from sonograph.systems.speak.portaspeech.model import STRIDE, PortaSpeech, Posterior
 
@@ -44,6 +39,11 @@ class Schedule(PlainConfig):
     mel: float = 0.5  # of each of its two losses
     divergence: float = 1.0
     forward_sum: float = 0.1
+
+    @property
+    def alignment(self) -> Alignment:
+        """How the aligner learns; its paths are used from the first update on."""
+        return Alignment("learned", 0, self.binarise_from, self.forward_sum)
 
     def shortened(self, voice: int) -> Schedule:
         """The same schedule with so many updates before the post-net's."""
@@ -168,18 +168,11 @@ class Pretraining(nn.Module):
         """Frames of each token, as given or as the aligner finds them, and what it learns by."""
         if batch.durations is not None:
             return batch.durations, {}
-        text, frames = batch.text, batch.lengths
-        embedded = self.acoustic.embedding(text.ids).transpose(1, 2)
+        embedded = self.acoustic.embedding(batch.text.ids).transpose(1, 2)
         scaled = embedded * math.sqrt(self.acoustic.config.width)
-        size = (batch.features.shape[2], text.ids.shape[1])
-        prior = beta_binomial_prior(frames, text.lengths, size=size)
-        aligned = self.aligner(scaled, batch.features, text.lengths, frames, prior)
-        found = self.aligner.align(aligned, text.lengths, frames).frames.to(text.ids.device)
-        loss = forward_sum_loss(aligned.scores, text.lengths, frames)
-        parts = {"forward_sum": self.schedule.forward_sum * loss}
-        if int(self.updates) >= self.schedule.binarise_from:
-            parts["binarisation"] = binarisation_loss(to_hard(found, size[0]), aligned.soft)
-        return found, parts
+        plan = self.schedule.alignment
+        found = find_durations(self.aligner, plan, int(self.updates), scaled, batch)
+        return found.durations, {n: getattr(plan, n) * value for n, value in found.losses.items()}
 
     def describe(self) -> dict[str, Any]:
         """What `weights.build` needs to make this objective again."""

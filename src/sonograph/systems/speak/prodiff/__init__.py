@@ -24,8 +24,8 @@ from __future__ import annotations
 import dataclasses
 
 from sonograph.audio.speech_features import voice_spec
+from sonograph.nn.alignment import Alignment
 from sonograph.registry import About, register
-from sonograph.systems.speak.fastspeech.model import Alignment
 from sonograph.systems.speak.prodiff.model import Config, ProDiff, Read, student_of
 from sonograph.systems.speak.prodiff.objective import (
     Distillation,

@@ -19,22 +19,18 @@ from sonograph import config as base
 from sonograph.audio.feature_spec import FeatureSpec
 from sonograph.audio.speech_features import natspeech_spec
 from sonograph.errors import InputError
+from sonograph.losses.acoustic import Losses
 from sonograph.nn import diffusion
-from sonograph.nn.acoustic import Acoustic, Controls, Spoken, Text
+from sonograph.nn.acoustic import Acoustic, Controls, Spoken, Text, mask_of, require_text
+from sonograph.nn.alignment import Alignment
 from sonograph.nn.diffnet import DiffNet, sines
 from sonograph.nn.fft_block import PreNormFFT, masked
 from sonograph.nn.frame_noise import noise_of
 from sonograph.nn.length_regulator import lengthen, paced
+from sonograph.nn.pitch_bins import PitchBins
 from sonograph.nn.variance import Predictor
-from sonograph.systems.speak.fastspeech.model import (
-    Alignment,
-    Losses,
-    MelPitch,
-    mask_of,
-    require_text,
-)
 
-PITCH = (300, 256, 50.0, 1100.0)  # rows of the table, bins used, from and to Hz
+PITCH = PitchBins(high_hz=1100.0)
 ENERGY_BINS = 256
 Sampling = Literal["ddim", "published"]
 Prediction = Literal["clean", "noise"]
@@ -199,7 +195,7 @@ class ProDiff(Acoustic):
         self.dropout = nn.Dropout(config.dropout)
         self.duration = predictor(config, config.duration_layers, config.duration_kernel, 1, "none")
         self.pitch = FramePredictor(config, 2)
-        self.pitch_embed = nn.Embedding(PITCH[0], width, padding_idx=0)
+        self.pitch_embed = nn.Embedding(PITCH.rows, width, padding_idx=0)
         self.energy = FramePredictor(config, 1)
         self.energy_embed = nn.Embedding(ENERGY_BINS, width, padding_idx=0)
         for table in (self.embed, self.pitch_embed, self.energy_embed):
@@ -263,7 +259,7 @@ class ProDiff(Acoustic):
         if energy is None:
             energy = said_energy if factors[1] is None else said_energy * factors[1]
         bins = (energy * (ENERGY_BINS / self.config.energy_most)).floor()
-        varied = self.pitch_embed(MelPitch.coarse(f0_hz, PITCH))
+        varied = self.pitch_embed(PITCH.of(f0_hz))
         varied = varied + self.energy_embed(bins.clamp(0, ENERGY_BINS - 1).long())
         return Read(
             encoded,

@@ -15,18 +15,12 @@ from torch import Tensor, nn
 
 from sonograph.audio.pitch import filled
 from sonograph.errors import InputError
-from sonograph.losses.durations import mean_over, word_duration_loss
+from sonograph.losses.durations import duration_losses, mean_over
 from sonograph.losses.mel import lift, mel_losses
 from sonograph.nn import diffusion
 from sonograph.nn.acoustic import SpeechBatch, Text
-from sonograph.nn.aligner import (
-    Aligned,
-    Aligner,
-    beta_binomial_prior,
-    binarisation_loss,
-    forward_sum_loss,
-)
-from sonograph.nn.monotonic import to_hard
+from sonograph.nn.aligner import Aligner
+from sonograph.nn.alignment import find_durations
 from sonograph.systems.speak.prodiff.model import Config, ProDiff, Read
 
 
@@ -138,16 +132,11 @@ class Pretraining(nn.Module):
         voicing = nn.functional.binary_cross_entropy_with_logits(
             read.pitch[..., 1], pitch[..., 1], reduction="none"
         )
-        wanted = read.durations.to(read.predicted.dtype)
-        linear = (read.predicted.exp() - 1).clamp(min=0) * text.mask
-        both = (linear.sum(1) + 1).log() - (wanted.sum(1) + 1).log()
         found = {
             "pitch": mean_over((read.pitch[..., 0] - pitch[..., 0]).abs(), voiced),
             "voicing": mean_over(voicing, inside),
             "energy": mean_over((read.energy - energy).square(), inside),
-            "token_duration": mean_over((read.predicted - (wanted + 1).log()).square(), text.mask),
-            "word_duration": word_duration_loss(linear, wanted, text.words * text.mask, 0),
-            "sentence_duration": both.square().mean(),
+            **duration_losses(plan, read.predicted, read.durations, text),
         }
         return {name: getattr(plan, name) * value for name, value in found.items()}
 
@@ -165,24 +154,12 @@ class Pretraining(nn.Module):
             raise InputError(
                 'the batch has no durations: give them, or set alignment.source to "learned"'
             )
-        plan, step, frames = self.config.alignment, int(self.updates), batch.lengths
-        aligned = self.aligned(batch)
-        found = self.aligner.align(aligned, batch.text.lengths, frames).frames
-        found = found.to(batch.text.ids.device)
-        loss = forward_sum_loss(aligned.scores, batch.text.lengths, frames)
-        parts = {"forward_sum": plan.forward_sum * loss}
-        if step >= plan.binarise_from:
-            hard = to_hard(found, batch.features.shape[2])
-            parts["binarisation"] = plan.binarisation * binarisation_loss(hard, aligned.soft)
-        return found, aligned.soft if step < plan.hard_from else None, parts
-
-    def aligned(self, batch: SpeechBatch) -> Aligned:
-        """Every frame against every token as it is embedded, under the prior."""
-        assert self.aligner is not None
-        text, size = batch.text, (batch.features.shape[2], batch.text.ids.shape[1])
-        prior = beta_binomial_prior(batch.lengths, text.lengths, self.config.alignment.prior, size)
-        embedded = (self.acoustic.scale * self.acoustic.embed(text.ids)).transpose(1, 2)
-        return self.aligner(embedded, batch.features, text.lengths, batch.lengths, prior)
+        plan = self.config.alignment
+        embedded = (self.acoustic.scale * self.acoustic.embed(batch.text.ids)).transpose(1, 2)
+        durations, attention, losses = find_durations(
+            self.aligner, plan, int(self.updates), embedded, batch
+        )
+        return durations, attention, {n: getattr(plan, n) * value for n, value in losses.items()}
 
     def describe(self) -> dict[str, Any]:
         """What `weights.build` needs to make this objective again."""

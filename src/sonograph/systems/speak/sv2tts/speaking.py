@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from sonograph.errors import InputError
-from sonograph.nn.acoustic import Acoustic, Controls, Spoken, Text
+from sonograph.nn.acoustic import Acoustic, Controls, Spoken, Text, require_text
 from sonograph.nn.monotonic import from_attention
 from sonograph.systems.speak.sv2tts.sizes import Config
 from sonograph.systems.speak.sv2tts.speaker import SpeakerEncoder, fictitious, published_encoder
@@ -155,14 +155,3 @@ def mask_of(lengths: Int64[Tensor, "b"], size: int) -> Bool[Tensor, "b size"] | 
 def inside(x: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"] | None) -> Float[Tensor, "b t d"]:
     """Zero where there is nothing."""
     return x if mask is None else x * mask[..., None]
-
-
-def require_text(text: Text, tokens: int) -> None:
-    """Raise InputError for an empty text or a token that the model does not know."""
-    if text.ids.shape[1] == 0 or bool((text.lengths < 1).any()):
-        raise InputError("a text without tokens cannot be spoken: give at least one word")
-    if int(text.ids.max()) >= tokens or int(text.ids.min()) < 0:
-        raise InputError(
-            f"token {int(text.ids.max())} is not one of the model's {tokens}: "
-            "encode the text with the model's own alphabet"
-        )
