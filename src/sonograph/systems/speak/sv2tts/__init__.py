@@ -121,7 +121,7 @@ def load_published(state: Mapping[str, Tensor]) -> nn.Module:
 
 @register("sv2tts", system="sv2tts", parameters=30_343_809, note="Tacotron 2 told who speaks")
 def sv2tts() -> Config:
-    return Config(tokens=148, alphabet="nvidia", tacotron2=Tacotron2(256, loss="mse and l1"))
+    return tacotron2().override(tacotron2=Tacotron2(256, loss="mse and l1"))
 
 
 @register("sv2tts-tacotron2", system="sv2tts", parameters=28_193_153, note="NVIDIA's, one voice")
@@ -160,26 +160,24 @@ def wavenet() -> Config:
     return Config("wavenet", rtvc_spec())
 
 
-MINI = Tacotron2(
-    width=128,
-    prenet=64,
-    attention_lstm=256,
-    decoder_lstm=256,
-    attention=64,
-    filters=16,
-    postnet=128,
-    loss="mse and l1",
-)
-
-
 @register("sv2tts-mini", system="sv2tts", note="for minutes of speech, told who speaks")
 def mini() -> Config:
-    return Config(features=voice_spec(), tacotron2=dataclasses.replace(MINI, speaker=256))
+    return tacotron2_mini().override({"tacotron2.speaker": 256})
 
 
 @register("sv2tts-tacotron2-mini", system="sv2tts", note="for minutes of speech, one voice")
 def tacotron2_mini() -> Config:
-    return Config(features=voice_spec(), tacotron2=MINI)
+    small = Tacotron2(
+        width=128,
+        prenet=64,
+        attention=64,
+        filters=16,
+        postnet=128,
+        attention_lstm=256,
+        decoder_lstm=256,
+        loss="mse and l1",
+    )
+    return Config(features=voice_spec(), tacotron2=small)
 
 
 @register("sv2tts-encoder-mini", system="sv2tts", note="a speaker encoder for hours of speech")
@@ -189,16 +187,44 @@ def encoder_mini() -> Config:
 
 @register("sv2tts-test", system="sv2tts", note="for tests: under a million parameters")
 def test() -> Config:
-    small = Tacotron2(16, 32, 3, 2, prenet=16, attention_lstm=32, decoder_lstm=32, attention=16,
-                      filters=4, filter_kernel=7, postnet=16, postnet_kernel=3, postnet_layers=3,
-                      most_frames=60, loss="mse and l1")  # fmt: skip
+    small = Tacotron2(
+        speaker=16,
+        width=32,
+        prenet=16,
+        attention=16,
+        filters=4,
+        filter_kernel=7,
+        postnet=16,
+        most_frames=60,
+        kernel=3,
+        convolutions=2,
+        attention_lstm=32,
+        decoder_lstm=32,
+        postnet_kernel=3,
+        postnet_layers=3,
+        loss="mse and l1",
+    )
     return Config(features=voice_spec(), tacotron2=small)
 
 
 @register("sv2tts-rtvc-test", system="sv2tts")
 def rtvc_test() -> Config:
-    small = Hybrid(16, 32, 16, 3, 2, 16, attention=16, filters=4, filter_kernel=7, decoder=32,
-                   postnet=24, postnet_bank=3, most_at_once=4, most_frames=60)  # fmt: skip
+    small = Hybrid(
+        speaker=16,
+        width=32,
+        prenet=16,
+        attention=16,
+        filters=4,
+        filter_kernel=7,
+        postnet=24,
+        most_frames=60,
+        encoder=16,
+        bank=3,
+        highways=2,
+        decoder=32,
+        postnet_bank=3,
+        most_at_once=4,
+    )
     return Config("hybrid", voice_spec(), "rtvc", 66, hybrid=small)
 
 

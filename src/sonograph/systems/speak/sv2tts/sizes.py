@@ -57,56 +57,58 @@ class Encoder(base.Config):
 
 
 @dataclasses.dataclass(frozen=True)
-class Tacotron2(base.Config):
-    """Sizes of a Tacotron 2; the defaults are NVIDIA's, one voice."""
+class Synthesis(base.Config):
+    """Sizes that both synthesizers have; the defaults are those of one voice."""
 
     speaker: int = 0  # size of the vector beside every token; 0: one voice
     width: int = 512  # of tokens
-    kernel: int = 5
-    convolutions: int = 3
-    dropout: float = 0.5  # between convolutions
     prenet: int = 256
     prenet_dropout: float = 0.5  # always on
-    attention_lstm: int = 1024
-    decoder_lstm: int = 1024
-    lstm_dropout: float = 0.1
     attention: int = 128
     filters: int = 32
     filter_kernel: int = 31
     postnet: int = 512
-    postnet_kernel: int = 5
-    postnet_layers: int = 5
     most_frames: int = 1000  # where it stops if it does not say so itself
-    loss: Literal["mse", "mse and l1"] = "mse"  # of both mels; the paper adds the L1
-    # "published": convolutions look past a text's end, the post-net sees unmasked frames, and
-    # losses are means over the padding too
-    compat: Literal["none", "published"] = "none"
+    compat: Literal["none", "published"] = "none"  # "published": padding is looked at
 
 
 @dataclasses.dataclass(frozen=True)
-class Hybrid(base.Config):
-    """Sizes of RTVC's synthesizer, half a Tacotron 1 and half a Tacotron 2."""
+class Tacotron2(Synthesis):
+    """Sizes of a Tacotron 2; the defaults are NVIDIA's.
+
+    compat: "published" lets convolutions look past a text's end, the post-net see unmasked frames,
+    and takes losses as means over the padding too.
+    """
+
+    kernel: int = 5
+    convolutions: int = 3
+    dropout: float = 0.5  # between convolutions
+    attention_lstm: int = 1024
+    decoder_lstm: int = 1024
+    lstm_dropout: float = 0.1
+    postnet_kernel: int = 5
+    postnet_layers: int = 5
+    loss: Literal["mse", "mse and l1"] = "mse"  # of both mels; the paper adds the L1
+
+
+@dataclasses.dataclass(frozen=True)
+class Hybrid(Synthesis):
+    """Sizes of RTVC's synthesizer, half a Tacotron 1 and half a Tacotron 2.
+
+    attention: also of the GRU. compat: "published" lets padded tokens take part in the attention
+    and CBHGs look past a text's end; a batch goes on until all of its texts are done.
+    """
 
     speaker: int = 256
-    width: int = 512  # of tokens
+    most_frames: int = 2000
     encoder: int = 256
     bank: int = 5  # sizes of convolutions, in both CBHGs
     highways: int = 4
-    prenet: int = 256
-    prenet_dropout: float = 0.5  # always on
-    attention: int = 128  # also of the GRU
-    filters: int = 32
-    filter_kernel: int = 31
     decoder: int = 1024
     zoneout: float = 0.1
-    postnet: int = 512
     postnet_bank: int = 5
     most_at_once: int = 20  # frames of a step that there are weights for
     at_once: int = 2  # frames of a step that are used
-    most_frames: int = 2000
-    # "published": padded tokens take part in the attention, CBHGs look past a text's end, a batch
-    # goes on until all of its texts are done
-    compat: Literal["none", "published"] = "none"
 
     def __post_init__(self) -> None:
         if not 1 <= self.at_once <= self.most_at_once:
