@@ -25,7 +25,6 @@ its thirty layers; floor and bounds of the encoder's log-mel.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 
 from torch import Tensor, nn

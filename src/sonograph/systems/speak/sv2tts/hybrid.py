@@ -34,7 +34,7 @@ class Hybrid(Synthesizer):
 
     def __init__(self, config: Config):
         sizes = config.hybrid
-        super().__init__(config, sizes.speaker, sizes.most_frames)
+        super().__init__(config, sizes)
         self.sizes = sizes
         rows, width, memory = config.features.rows, sizes.decoder, sizes.encoder + sizes.speaker
         self.embed = nn.Embedding(config.tokens, sizes.width)

@@ -11,7 +11,7 @@ from torch import Tensor
 from sonograph.errors import InputError
 from sonograph.nn.acoustic import Acoustic, Controls, Spoken, Text, require_text
 from sonograph.nn.monotonic import from_attention
-from sonograph.systems.speak.sv2tts.sizes import Config
+from sonograph.systems.speak.sv2tts.sizes import Config, Synthesis
 from sonograph.systems.speak.sv2tts.speaker import SpeakerEncoder, fictitious, published_encoder
 
 if TYPE_CHECKING:
@@ -42,13 +42,13 @@ class Synthesizer(Acoustic):
     paced = False
     voice: Tensor
 
-    def __init__(self, config: Config, speaker: int, most_frames: int):
+    def __init__(self, config: Config, sizes: Synthesis):
         super().__init__()
         self.config, self.spec, self.alphabet = config, config.features, config.alphabet
-        self.speaker, self.most_frames = speaker, most_frames
+        self.speaker, self.most_frames = sizes.speaker, sizes.most_frames
         self.listener: list[SpeakerEncoder] = []  # in a list: it is no part of this model
-        if speaker:
-            self.register_buffer("voice", fictitious(speaker))
+        if sizes.speaker:
+            self.register_buffer("voice", fictitious(sizes.speaker))
 
     def forward(
         self,

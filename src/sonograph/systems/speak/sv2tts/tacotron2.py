@@ -35,7 +35,7 @@ class Tacotron2(Synthesizer):
 
     def __init__(self, config: Config):
         sizes = config.tacotron2
-        super().__init__(config, sizes.speaker, sizes.most_frames)
+        super().__init__(config, sizes)
         self.sizes = sizes
         rows, width = config.features.rows, sizes.width
         self.embed = nn.Embedding(config.tokens, width)
