@@ -12,6 +12,8 @@ from sonograph.data.clips import Clip, Clips
 from sonograph.nn.acoustic import Text
 from sonograph.progress import silent
 from sonograph.recipes.speak import fastspeech as recipe
+from sonograph.recipes.speak.corpus import Speech, encode_with
+from sonograph.recipes.speak.fastspeech import claims
 
 TEXTS = (
     "Hello.", "Goodbye.", "Press one.", "Press two.", "Thank you.", "Call me.", "Not now.",
@@ -82,8 +84,7 @@ def test_what_the_teacher_says_is_what_the_student_hears(clips, tmp_path):
     from sonograph import registry
 
     model = registry.build("fastspeech-teacher-mini")
-    encode = recipe.encode_with("arpabet")
-    speech = recipe.Speech.prepare(clips, model.spec, encode, tmp_path)
+    speech = Speech.prepare(clips, model.spec, encode_with("arpabet"), tmp_path)
     plain = speech.batch([0, 3])
     taught = recipe.Taught(speech, model).listen(batch=4)
     batch = taught.batch([0, 3])
@@ -96,7 +97,7 @@ def test_what_the_teacher_says_is_what_the_student_hears(clips, tmp_path):
 
 
 def test_the_claim_is_measured_with_a_tiny_plan(tmp_path):
-    plan = recipe.Scale(
+    plan = claims.Scale(
         student="fastspeech-student-mini",
         teacher="fastspeech-teacher-mini",
         vocoder="istftnet-test",
@@ -106,7 +107,7 @@ def test_the_claim_is_measured_with_a_tiny_plan(tmp_path):
         seeds=3,
         texts=4,
     )
-    found = recipe.measured_claim(plan, "cpu", tmp_path, lambda title: silent)
+    found = claims.measured_claim(plan, "cpu", tmp_path, lambda title: silent)
     assert [name for name, _ in found] == ["claim", "claim-pace"]
     for _, record in found:
         records.check(record, "here")
@@ -123,7 +124,7 @@ def test_the_claim_is_measured_with_a_tiny_plan(tmp_path):
     [(20.0, 30.0, "shown"), (0.5, 30.0, "not shown"), (3.0, 5.0, "not shown")],
 )
 def test_the_rule_of_speed(ratio, far, verdict):
-    plan = recipe.Scale(frames=(100, 800), end_to_end=100, seeds=3)
+    plan = claims.Scale(frames=(100, 800), end_to_end=100, seeds=3)
     noise = (0.99, 1.0, 1.01)
     rows = [
         {
@@ -134,7 +135,7 @@ def test_the_rule_of_speed(ratio, far, verdict):
         }
         for k in noise
     ]
-    assert recipe.speed_record(plan, rows, {}).verdict == verdict
+    assert claims.speed_record(plan, rows, {}).verdict == verdict
 
 
 def test_every_preset_has_a_recipe():

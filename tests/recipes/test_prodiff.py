@@ -13,7 +13,9 @@ from sonograph.errors import InputError
 from sonograph.outputs import Audio
 from sonograph.recipes import recipe_module
 from sonograph.recipes.speak import prodiff as recipes
+from sonograph.recipes.speak.acoustic import Learned
 from sonograph.recipes.speak.corpus import Speech, encode_with
+from sonograph.recipes.speak.prodiff import claims, training
 from sonograph.systems.speak.prodiff import Pretraining
 
 TEXTS = ("a cat", "dogs run", "one two three", "it is", "we go home now", "so be it", "yes", "no")
@@ -52,12 +54,12 @@ def test_the_published_recipe():
 def test_statistics_of_the_corpus_go_into_a_teacher(clips, tmp_path):
     spec = registry.preset("prodiff-test").make().features
     speech = Speech.prepare(clips, spec, encode_with("arpabet"), tmp_path / "kept")
-    config = recipes.configured("prodiff-test", speech)
+    config = training.configured("prodiff-test", speech)
     values = np.concatenate([item.read()[0] for item in speech.items], axis=1)
     assert (config.mean, config.deviation) == pytest.approx((values.mean(), values.std()), rel=1e-4)
     assert 130 < config.pitch_mean < 210
     assert config.energy_most == pytest.approx(np.sqrt(np.exp(2 * values).sum(0)).max(), rel=1e-4)
-    official = recipes.configured("prodiff", speech)
+    official = training.configured("prodiff", speech)
     assert (official.mean, official.deviation, official.energy_most) == (0.0, 1.0, 4.0)
     assert (official.stride, official.pitch_mean) == (1, config.pitch_mean)
 
@@ -68,24 +70,25 @@ def test_teacher_and_student_go_on_to_equal_bits(clips, tmp_path, monkeypatch):
         {"batch": 4, "frames": 400, "student_updates": 2, "train.eval_every": 0}
     )
 
-    def run(name: str, steps: int) -> tuple:
+    def run(name: str, steps: int) -> Learned:
         one = recipe.override({"train.steps": steps, "train.schedule": "constant"})
-        return recipes.train("prodiff-test", clips, tmp_path / name, one)
+        return training.train("prodiff-test", clips, tmp_path / name, one)
 
-    summary, before, after = run("whole", 2)
-    assert summary.steps == 2
-    assert after["loss"] < before["loss"]
+    done = run("whole", 2)
+    after = done.after
+    assert done.summary.steps == 2
+    assert after["loss"] < done.before["loss"]
     assert {"l1", "ssim", "pitch", "forward_sum", "binarisation"} < set(after)
 
-    stop = recipes.prodiff.Distillation
+    stop = training.prodiff.Distillation
 
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(recipes.prodiff, "Distillation", killed)
+    monkeypatch.setattr(training.prodiff, "Distillation", killed)
     with pytest.raises(KeyboardInterrupt):
         run("cut", 1)
-    monkeypatch.setattr(recipes.prodiff, "Distillation", stop)
+    monkeypatch.setattr(training.prodiff, "Distillation", stop)
     run("cut", 2)
     for part in ("", "student", "voice", "teacher"):
         whole, cut = (
@@ -103,10 +106,10 @@ def test_teacher_and_student_go_on_to_equal_bits(clips, tmp_path, monkeypatch):
 # --- the claim -----------------------------------------------------------------------------------
 
 
-def scores(**errors: tuple[float, float, float]) -> recipes.Scores:
+def scores(**errors: tuple[float, float, float]) -> claims.Scores:
     """Errors by the first word of an arm; all else alike."""
-    plan = recipes.Scale()
-    clean, noise, many, few, student, mean = recipes.arms_of(plan)
+    plan = claims.Scale()
+    clean, noise, many, few, student, mean = claims.arms_of(plan)
     given = {clean: "clean", noise: "noise", many: "many", few: "few", student: "student"}
     usual = {"clean": (1.0, 1.1, 1.05), "noise": (4.0, 4.1, 4.2), "many": (1.0, 1.1, 1.06),
              "few": (2.0, 2.1, 2.2), "student": (1.01, 1.11, 1.06)}  # fmt: skip
@@ -137,7 +140,7 @@ def scores(**errors: tuple[float, float, float]) -> recipes.Scores:
     ],
 )
 def test_few_steps_are_judged_by_the_rule(errors, verdict):
-    record = recipes.noise_record(scores(**errors), recipes.Scale(), ("x",))
+    record = claims.noise_record(scores(**errors), claims.Scale(), ("x",))
     assert record.verdict == verdict
     assert "{" not in record.rule
 
@@ -153,7 +156,7 @@ def test_few_steps_are_judged_by_the_rule(errors, verdict):
     ],
 )
 def test_many_steps_are_judged_by_the_rule(errors, verdict):
-    record = recipes.many_record(scores(**errors), recipes.Scale(), ("x",))
+    record = claims.many_record(scores(**errors), claims.Scale(), ("x",))
     assert record.verdict == verdict
     assert "{" not in record.rule
 
@@ -168,12 +171,12 @@ def test_many_steps_are_judged_by_the_rule(errors, verdict):
     ],
 )
 def test_the_student_is_judged_by_the_rule(errors, verdict):
-    record = recipes.student_record(scores(**errors), recipes.Scale(), ("x",))
+    record = claims.student_record(scores(**errors), claims.Scale(), ("x",))
     assert record.verdict == verdict
     assert "{" not in record.rule
 
 
 def test_detail_of_nothing_is_far_off():
-    found = recipes.means_of([{"detail": 0.0, "error": 1.0}, {"detail": 0.0, "error": 2.0}])
+    found = claims.means_of([{"detail": 0.0, "error": 1.0}, {"detail": 0.0, "error": 2.0}])
     assert found["error"] == 1.5
     assert found["distance"] > 10

@@ -295,16 +295,6 @@ def test_one_batch_is_learned(stage: str) -> None:
     assert losses[-1] < 0.75 * losses[0]
 
 
-def test_held_out_tells_both_stages_whatever_is_learned_now() -> None:
-    objective = ps.Pretraining(voice()).eval()
-    found = ps.held_out(objective, [batch(), batch(1)])
-    assert {"l1", "ssim", "divergence", "duration", "post_net", "binarisation"} < set(found)
-    assert found["loss"] == pytest.approx(sum(v for k, v in found.items() if k != "loss"))
-    objective.updates.fill_(200_000)
-    assert ps.held_out(objective, [batch(), batch(1)]) == found
-    assert int(objective.updates) == 200_000
-
-
 @torch.no_grad()
 def test_a_beginning_at_the_corpus_is_whitened_by_the_post_net() -> None:
     model = registry.build("portaspeech-test").eval()

@@ -8,12 +8,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sonograph import registry, weights
 from sonograph.config import Config
 from sonograph.data.clips import Clips
 from sonograph.recipes.pretraining import data_of
+from sonograph.recipes.speak.acoustic import Learned
 from sonograph.recipes.speak.corpus import Speech
 from sonograph.train.trainer import Summary
 from sonograph.writing import write_whole
+
+LICENCE = "Apache-2.0 for the weights; the licences of the data are listed with it"
 
 
 def write_list(path: Path, rows: Sequence[Any]) -> None:
@@ -23,29 +27,30 @@ def write_list(path: Path, rows: Sequence[Any]) -> None:
 
 
 def card_of(
-    name: str,
-    system: str,
-    title: str,
-    clips: Clips,
-    speech: Speech,
-    recipe: Config,
-    held_out: Mapping[str, float],
-    summary: Summary,
+    name: str, clips: Clips, speech: Speech, recipe: Config, done: Learned
 ) -> dict[str, Any]:
-    """What a run folder says about itself. title: of the system, as a person writes it."""
+    """What the folder of a preset's run says about itself."""
+    system = registry.system(registry.preset(name).system)
     return {
         "name": name,
-        "system": system,
-        "summary": f"{title}, trained on {speech.seconds / 60:.0f} min of speech",
+        "system": system.name,
+        "summary": f"{system.title.partition(':')[0]}, trained on {speech.seconds / 60:.0f} min "
+        "of speech",
         "data": data_of(clips),
         "clips": len(speech),
         "dropped": len(speech.dropped),
-        "steps": summary.steps,
-        "seconds": round(summary.seconds, 1),
-        "held_out": dict(held_out),
+        "steps": done.summary.steps,
+        "seconds": round(done.summary.seconds, 1),
+        "held_out": dict(done.after),
         "recipe": recipe.to_dict(),
-        "licence": "Apache-2.0 for the weights; the licences of the data are listed with it",
+        "licence": LICENCE,
     }
+
+
+def leave(folder: Path, objective: Any, card: Mapping[str, Any], voice: str = "voice") -> None:
+    """The run's description, and the model that speaks in a folder of its own inside it."""
+    weights.describe(folder, objective.describe(), card)
+    weights.save_folder(folder / voice, objective.acoustic, card)
 
 
 def before_and_after(

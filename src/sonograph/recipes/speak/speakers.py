@@ -24,9 +24,11 @@ from sonograph.errors import InputError
 from sonograph.nn.acoustic import SpeechBatch
 from sonograph.progress import Progress, silent
 from sonograph.recipes.pretraining import data_of, divided
-from sonograph.recipes.speak.corpus import Speech, SpeechBatches, encode_with, in_order
+from sonograph.recipes.speak.acoustic import learn, prepared, run
+from sonograph.recipes.speak.corpus import Speech, SpeechBatches
+from sonograph.recipes.speak.left import LICENCE, leave, write_list
 from sonograph.systems.speak import sv2tts
-from sonograph.train.trainer import Summary, TrainConfig, Trainer
+from sonograph.train.trainer import Summary, TrainConfig
 
 VECTORS = "speakers.safetensors"  # of the clips, in the folder of what is measured
 
@@ -103,14 +105,13 @@ def train_voice(
     """Train a synthesizer on clips with text, into a folder; started again it goes on.
 
     `folder` holds the objective, `folder/voice` the synthesizer, which then speaks as the mean of
-    all its speakers. listener: the published encoder unless given (`sv2tts.published_encoder`).
+    all its speakers, `folder/dropped.json` the clips that were left out and why.
+
+    listener: the published encoder unless given (`sv2tts.published_encoder`).
     """
     model = registry.build(name, seed=recipe.train.seed)
-    spec, alphabet = model.spec, encode_with(model.alphabet)
     measured = folder / "measured"
-    speech = Speech.prepare(clips, spec, alphabet, measured, progress=progress)
-    learned, held_out = speech.part("train"), speech.part("valid")
-    held_out = held_out if len(held_out) else learned
+    speech = prepared(model.config, clips, progress, measured)
     vectors = {item.id: torch.zeros(0) for item in speech.items}
     if model.speaker:
         listener = listener or sv2tts.published_encoder()
@@ -120,40 +121,29 @@ def train_voice(
                 f"the speaker encoder gives {size} numbers, {name} takes {model.speaker}"
             )
         model.voice.copy_(sv2tts.mean_speaker(list(vectors.values())))
-    if model.project.bias is not None:  # it begins at the mean spectrum
-        with torch.no_grad():
-            model.project.bias.copy_(torch.from_numpy(learned.mean_features()))
-    objective = sv2tts.Speaking(model)
-    kept = list(in_order(held_out, recipe.batch, recipe.frames))
 
-    def told(speakers: Tensor) -> Tensor | None:
-        return speakers if model.speaker else None
+    def begin(part: Speech) -> sv2tts.Speaking:
+        if model.project.bias is not None:  # it begins at the mean spectrum
+            with torch.no_grad():
+                model.project.bias.copy_(torch.from_numpy(part.mean_features()))
+        return sv2tts.Speaking(model)
 
-    def measure(learner: nn.Module) -> dict[str, float]:
-        sums: dict[str, float] = {}
-        for number, batch in enumerate(kept):  # the mean voice says them: whose they are is open
-            found = learner(batch, torch.Generator().manual_seed(number))
-            for part, value in found.items():
-                sums[part] = sums.get(part, 0.0) + float(value) * len(batch.lengths) / len(held_out)
-        return sums
+    def step(learner: Any, batch: Any, generator: torch.Generator) -> dict[str, Tensor]:
+        spoken, speakers = batch
+        return learner(spoken, generator, speakers if model.speaker else None)
 
-    batches = SpeechBatches(learned, recipe.batch, recipe.frames, recipe.train.seed, recipe.workers)
-    summary = Trainer(
-        objective,
-        lambda learner, batch, generator: learner(batch[0], generator, told(batch[1])),
-        Told(batches, vectors),
+    done = learn(  # the mean voice says what is measured: whose clips they are is open
+        begin,
+        speech,
         folder,
-        recipe.train,
-        measure,
-        progress,
-        best=None,
-    ).run()
-    objective.eval()
-    with torch.no_grad():
-        card = card_of(name, clips, recipe, measure(objective))
-    weights.describe(folder, objective.describe(), card)
-    weights.save_folder(folder / "voice", model, card)
-    return summary
+        recipe,
+        progress=progress,
+        step=step,
+        stream=lambda batches: Told(batches, vectors),
+    )
+    write_list(folder / "dropped.json", speech.dropped)
+    leave(folder, done.objective, card_of(name, clips, recipe, done.after))
+    return dataclasses.replace(done.summary, best=done.after)
 
 
 def train_sampler(
@@ -176,16 +166,8 @@ def train_sampler(
         found = [learner(batch) for batch in kept]
         return {key: sum(float(f[key]) for f in found) / len(found) for key in found[0]}
 
-    summary = Trainer(
-        objective,
-        lambda learner, batch, generator: learner(batch, generator),
-        batches(train, recipe.train.seed),
-        folder,
-        recipe.train,
-        measure,
-        progress,
-        best=None,
-    ).run()
+    stream = batches(train, recipe.train.seed)
+    summary = run(objective, stream, folder, recipe.train, progress, measure)
     objective.eval()
     with torch.no_grad():
         card = card_of(name, clips, recipe, measure(objective))
@@ -206,5 +188,5 @@ def card_of(
         "data": data_of(clips),
         "held_out": dict(held_out),
         "recipe": recipe.to_dict(),
-        "licence": "Apache-2.0 for the weights; the licences of the data are listed with it",
+        "licence": LICENCE,
     }

@@ -30,11 +30,13 @@ from sonograph.metrics.verification import equal_error_rate
 from sonograph.progress import Progress, silent
 from sonograph.recipes.arms import finished, verdict_of
 from sonograph.recipes.pretraining import data_of
+from sonograph.recipes.speak.acoustic import run
+from sonograph.recipes.speak.left import before_and_after
 from sonograph.recipes.speak.speakers import Recipe, card_of, train_sampler, train_voice
 from sonograph.records import Figure, Record
 from sonograph.systems.speak import sv2tts
 from sonograph.systems.speak.sv2tts.speaker import prepared
-from sonograph.train.trainer import Summary, TrainConfig, Trainer
+from sonograph.train.trainer import Summary, TrainConfig
 from sonograph.writing import write_whole
 
 # Recordings of known speakers; the English and the Spanish prompts are one woman's.
@@ -214,8 +216,8 @@ def teach(
     seed = plan.train.seed
     learned, held_out = voices.divided()
     model = sv2tts.Telling(encoder)
-    stream = Windows(held_out, plan.windows, plan.frames, 1_000_003)
-    kept = [stream.batch(k) for k in range(plan.held_out_batches)]
+    windows = Windows(held_out, plan.windows, plan.frames, 1_000_003)
+    kept = [windows.batch(k) for k in range(plan.held_out_batches)]
 
     def measure(learner: nn.Module) -> dict[str, float]:
         found = [learner(batch) for batch in kept]
@@ -223,27 +225,11 @@ def teach(
 
     with torch.no_grad():
         before = measure(model.eval())
-    summary = Trainer(
-        model,
-        lambda learner, batch, generator: learner(batch, generator),
-        Windows(learned, plan.windows, plan.frames, seed),
-        folder / "run",
-        plan.train,
-        measure,
-        progress,
-        best=None,
-    ).run()
+    stream = Windows(learned, plan.windows, plan.frames, seed)
+    summary = run(model, stream, folder / "run", plan.train, progress, measure)
     with torch.no_grad():
         after = measure(model.eval())
-    return {
-        "loss_before": before["loss"],
-        "loss_after": after["loss"],
-        "before": before,
-        "after": after,
-        "steps": summary.steps,
-        "clips_per_s": summary.clips_per_s,
-        "summary": summary,
-    }
+    return before_and_after(before, after, summary) | {"summary": summary}
 
 
 def fit(

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 import statistics as stats
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 from torch import Tensor, nn
 
 from sonograph import registry
 from sonograph.config import Config
 from sonograph.data.clips import Clips
 from sonograph.data.corpora import open_sets
+from sonograph.metrics.detail import against
 from sonograph.metrics.intervals import mean_interval, paired_interval
-from sonograph.nn.acoustic import SpeechBatch, Text
-from sonograph.nn.aligner import Aligner, beta_binomial_prior, forward_sum_loss
+from sonograph.nn.acoustic import Text
 from sonograph.nn.variance import Predictor
 from sonograph.nn.weight_norm import fold
 from sonograph.nn.word_maps import cut_to_multiple, summed
@@ -30,13 +28,15 @@ from sonograph.progress import Progress, silent
 from sonograph.recipes.arms import finished, verdict_of
 from sonograph.recipes.pretraining import data_of
 from sonograph.recipes.represent.ssamba import Peak
-from sonograph.recipes.speak.corpus import Speech, SpeechBatches, encode_with, measured_folder
-from sonograph.recipes.speak.fastspeech import configured
+from sonograph.recipes.speak.acoustic import prepared, run
+from sonograph.recipes.speak.corpus import Speech, encode_with
+from sonograph.recipes.speak.fastspeech.training import configured
 from sonograph.recipes.speak.portaspeech.training import SHORT, statistics
+from sonograph.recipes.speak.timed import Timed, TimedBatches, timed
 from sonograph.records import Figure, Record, Verdict
 from sonograph.systems.speak import fastspeech, portaspeech
 from sonograph.systems.speak.portaspeech import Schedule
-from sonograph.train.trainer import TrainConfig, Trainer
+from sonograph.train.trainer import TrainConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -285,23 +285,23 @@ def qualities(
     """Of each arm and seed what `compared` says of held-out clips."""
     config = registry.preset(plan.aligner).make()
     assert isinstance(config, portaspeech.Config)
-    speech = Speech.prepare(
-        clips,
-        config.features,
-        encode_with(config.alphabet),
-        measured_folder(),
-        progress=progress("measuring"),
+    speech = prepared(config, clips, progress("measuring"))
+    corpus = timed(
+        speech,
+        config.tokens,
+        plan.aligner_updates,
+        2 * plan.batch,
+        2 * plan.frames,
+        folder / "aligner",
+        progress("aligning"),
     )
-    timed = Timed(speech, aligned(speech, config.tokens, plan, folder, progress("aligning")))
-    learned = timed.part("train")
-    held_out = timed.part("valid") + timed.part("test")
-    held_out = held_out[:: max(1, -(-len(held_out) // plan.held_out))]
+    learned, held_out = corpus.part("train"), corpus.held_out(plan.held_out)
     scores: Scores = {name: {} for name in (OTHER, WITH, WITHOUT)}
     for seed in range(plan.seeds):
-        batches = TimedBatches(timed, learned, plan, seed)
-        other = fastspeech_of(plan, timed, learned, batches, folder, seed, progress)
-        voice = portaspeech_of(plan, timed, learned, batches, folder, seed, progress)
-        found = compared(other, voice, timed, held_out, seed)
+        batches = TimedBatches(corpus, learned, plan.batch, plan.frames, seed)
+        other = fastspeech_of(plan, corpus.only(learned), batches, folder, seed, progress)
+        voice = portaspeech_of(plan, corpus.only(learned), batches, folder, seed, progress)
+        found = compared(other, voice, corpus, held_out, seed)
         for name, values in found.items():
             for part, value in values.items():
                 scores[name].setdefault(part, []).append(value)
@@ -357,21 +357,14 @@ def detail_record(
     )
 
 
-def detail(mel: Float[np.ndarray, "rows t"]) -> float:
-    """Deviation of the Laplacian: how much fine structure there is, whatever its place."""
-    inner = mel[1:-1, 1:-1]
-    around = mel[:-2, 1:-1] + mel[2:, 1:-1] + mel[1:-1, :-2] + mel[1:-1, 2:]
-    return float((around - 4 * inner).std())
-
-
 @torch.no_grad()
 def compared(
-    other: Any, voice: portaspeech.PortaSpeech, timed: Timed, rows: Sequence[int], seed: int
+    other: Any, voice: portaspeech.PortaSpeech, corpus: Timed, rows: Sequence[int], seed: int
 ) -> dict[str, dict[str, float]]:
     """Mels of held-out texts with true durations, against the recordings; means over the clips."""
     found: dict[str, dict[str, list[float]]] = {name: {} for name in (OTHER, WITH, WITHOUT)}
     for row in rows:
-        batch = timed.batch([row])
+        batch = corpus.batch([row])
         assert batch.durations is not None
         read = voice.read(batch.text)
         frames = summed(batch.durations, read.of_phones, read.words.shape[1])
@@ -390,112 +383,24 @@ def compared(
     return means
 
 
-def against(
-    mel: Float[np.ndarray, "rows t"], real: Float[np.ndarray, "rows t"]
-) -> dict[str, float]:
-    """detail and variance by those of the recording, and the mean absolute error."""
-    return {
-        "error": float(np.abs(mel - real).mean()),
-        "variance": float(mel.var(1).mean() / real.var(1).mean()),
-        "detail": detail(mel) / detail(real),
-    }
-
-
 # --- the arms ------------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Timed:
-    """A corpus with the durations that all arms learn from."""
-
-    speech: Speech
-    durations: tuple[Int64[Tensor, "n"], ...]
-
-    def batch(self, rows: Sequence[int]) -> SpeechBatch:
-        batch = self.speech.batch(rows)
-        durations = torch.zeros_like(batch.text.ids)
-        for k, row in enumerate(rows):
-            durations[k, : len(self.durations[row])] = self.durations[row]
-        return batch._replace(durations=durations)
-
-    def part(self, name: Any) -> list[int]:
-        """The rows of a part of the corpus."""
-        kept = {item.id for item in self.speech.part(name).items}
-        return [row for row, item in enumerate(self.speech.items) if item.id in kept]
-
-
-class TimedBatches:
-    """Batches of a part of a corpus with durations; batch k depends on the seed and k alone."""
-
-    def __init__(self, timed: Timed, rows: Sequence[int], plan: Scale, seed: int):
-        part = Speech(timed.speech.spec, [timed.speech.items[row] for row in rows], ())
-        self.timed, self.rows = timed, list(rows)
-        self.batches = SpeechBatches(part, plan.batch, plan.frames, seed)
-
-    def start_at(self, k: int) -> Iterator[SpeechBatch]:
-        for number in itertools.count(k):
-            yield self.timed.batch([self.rows[row] for row in self.batches.rows(number)])
-
-
-class AlignerAlone(nn.Module):
-    """Embeddings and an aligner: all that durations need."""
-
-    def __init__(self, tokens: int, rows: int, width: int = 96):
-        super().__init__()
-        self.embed = nn.Embedding(tokens, width)
-        self.aligner = Aligner(width, rows)
-
-    def forward(self, batch: SpeechBatch) -> tuple[Any, Tensor]:
-        text, size = batch.text, (batch.features.shape[2], batch.text.ids.shape[1])
-        prior = beta_binomial_prior(batch.lengths, text.lengths, size=size)
-        embedded = self.embed(text.ids).transpose(1, 2)
-        aligned = self.aligner(embedded, batch.features, text.lengths, batch.lengths, prior)
-        return aligned, forward_sum_loss(aligned.scores, text.lengths, batch.lengths)
-
-
-def aligned(
-    speech: Speech, tokens: int, plan: Scale, folder: Path, progress: Progress
-) -> tuple[Int64[Tensor, "n"], ...]:
-    """Durations of every clip, by an aligner that learned from those not held out."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = AlignerAlone(tokens, speech.spec.rows)
-    Trainer(
-        model,
-        lambda learner, batch, generator: {"loss": learner(batch)[1]},
-        SpeechBatches(speech.part("train"), 2 * plan.batch, 2 * plan.frames),
-        folder / "aligner",
-        run_of(plan.aligner_updates, 0, lr=2e-3),
-        None,
-        progress,
-        best=None,
-    ).run()
-    found: list[Tensor] = []
-    with torch.no_grad():
-        for row in range(len(speech)):
-            batch = speech.batch([row])
-            path = model.aligner.align(model(batch)[0], batch.text.lengths, batch.lengths)
-            found.append(path.frames[0])
-    return tuple(found)
-
-
-def run_of(steps: int, seed: int, lr: float = 1e-3) -> TrainConfig:
+def run_of(steps: int, seed: int) -> TrainConfig:
     """The same for all arms: AdamW at a constant rate after a short warm-up."""
     return SHORT.override(
-        steps=steps, seed=seed, lr=lr, warmup_steps=min(20, steps), eval_every=0, save_every=50
+        steps=steps, seed=seed, lr=1e-3, warmup_steps=min(20, steps), eval_every=0, save_every=50
     )
 
 
 def fastspeech_of(
     plan: Scale,
-    timed: Timed,
-    learned: Sequence[int],
+    part: Speech,
     batches: TimedBatches,
     folder: Path,
     seed: int,
     progress: Callable[[str], Progress],
 ) -> Any:
-    part = Speech(timed.speech.spec, [timed.speech.items[row] for row in learned], ())
     config = configured(plan.other, part).override({"alignment.source": "given"})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -510,14 +415,12 @@ def fastspeech_of(
 
 def portaspeech_of(
     plan: Scale,
-    timed: Timed,
-    learned: Sequence[int],
+    part: Speech,
     batches: TimedBatches,
     folder: Path,
     seed: int,
     progress: Callable[[str], Progress],
 ) -> Any:
-    part = Speech(timed.speech.spec, [timed.speech.items[row] for row in learned], ())
     schedule = Schedule().shortened(plan.voice_updates)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -531,14 +434,5 @@ def portaspeech_of(
 def taught(
     model: Any, batches: TimedBatches, steps: int, folder: Path, seed: int, progress: Progress
 ) -> Any:
-    Trainer(
-        model,
-        lambda learner, batch, generator: learner(batch, generator),
-        batches,
-        folder,
-        run_of(steps, seed),
-        None,
-        progress,
-        best=None,
-    ).run()
+    run(model, batches, folder, run_of(steps, seed), progress)
     return model.acoustic.eval()

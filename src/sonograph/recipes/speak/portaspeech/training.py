@@ -6,7 +6,6 @@ Durations come from an aligner that learns along in the first stage (nn/aligner.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +13,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sonograph import weights
 from sonograph.config import Config
 from sonograph.data.clips import Clips
+from sonograph.nn.acoustic import SpeechBatch
 from sonograph.progress import Progress, silent
-from sonograph.recipes.speak.corpus import (
-    Speech,
-    SpeechBatches,
-    encode_with,
-    in_order,
-    measured_folder,
-)
-from sonograph.recipes.speak.left import before_and_after, card_of, write_list
+from sonograph.recipes.speak.acoustic import Learned, learn, prepared
+from sonograph.recipes.speak.corpus import Speech
+from sonograph.recipes.speak.left import before_and_after, card_of, leave, write_list
 from sonograph.registry import preset
 from sonograph.systems.speak import portaspeech
 from sonograph.systems.speak.portaspeech import Schedule
-from sonograph.train.trainer import Summary, TrainConfig, Trainer
+from sonograph.train.trainer import Summary, TrainConfig
 
 # The official code's: AdamW, a warm-up and then a constant rate, 1e-3 for the post-net
 PUBLISHED = TrainConfig(
@@ -98,51 +92,40 @@ def pretrain(
     recipe: Recipe | None = None,
     progress: Progress = silent,
 ) -> Summary:
-    """Train a preset on clips with text, into a folder; started again it goes on.
-
-    `folder` holds the run (the objective with its aligner), `folder/voice` the acoustic model,
-    `folder/dropped.json` the clips that were left out and why.
-    """
-    return train(name, clips, Path(folder), recipe or recipe_of(name), progress)[0]
+    """The same as `train`, for the verb: the trainer's Summary, with the held-out losses."""
+    done = train(name, clips, Path(folder), recipe or recipe_of(name), progress)
+    return dataclasses.replace(done.summary, best=done.after)
 
 
 def train(
     name: str, clips: Clips, folder: Path, recipe: Recipe, progress: Progress = silent
-) -> tuple[Summary, dict[str, float], dict[str, float]]:
-    """The same, with the held-out losses of both stages together, before and after."""
+) -> Learned:
+    """Train a preset on clips with text, into a folder; started again it goes on.
+
+    `folder` holds the run (the objective with its aligner), `folder/voice` the acoustic model,
+    `folder/dropped.json` the clips that were left out and why. Held-out losses are those of both
+    stages together.
+    """
     config = preset(name).make()
     assert isinstance(config, portaspeech.Config)
-    encode = encode_with(config.alphabet)
-    speech = Speech.prepare(clips, config.features, encode, measured_folder(), progress=progress)
-    learned, valid = speech.part("train"), speech.part("valid")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.train.seed)
+    speech = prepared(config, clips, progress)
+
+    def begin(part: Speech) -> portaspeech.Pretraining:
         model = portaspeech.Pretraining(portaspeech.build(config), recipe.schedule)
-    portaspeech.begin_at(model.acoustic, *statistics(learned))
-    measure = measured_on(valid if len(valid) else learned, recipe)
-    before = measure(model.eval())
-    summary = Trainer(
-        model,
-        lambda learner, batch, generator: learner(batch, generator),
-        SpeechBatches(learned, recipe.batch, recipe.frames, recipe.train.seed, recipe.workers),
-        folder,
-        recipe.train,
-        measure,
-        progress,
-        best=None,
-    ).run()
-    after = measure(model.eval())
+        portaspeech.begin_at(model.acoustic, *statistics(part))
+        return model
+
+    done = learn(begin, speech, folder, recipe, both_stages, progress)
     write_list(folder / "dropped.json", speech.dropped)
-    card = card_of(name, "portaspeech", "PortaSpeech", clips, speech, recipe, after, summary)
-    weights.describe(folder, model.describe(), card)
-    weights.save_folder(folder / "voice", model.acoustic, card)
-    return summary, before, after
+    leave(folder, done.objective, card_of(name, clips, speech, recipe, done))
+    return done
 
 
-def measured_on(speech: Speech, recipe: Recipe) -> Callable[[Any], dict[str, float]]:
-    """The losses of both stages on held-out clips."""
-    kept = list(in_order(speech, recipe.batch, recipe.frames))
-    return lambda model: portaspeech.held_out(model, kept)
+def both_stages(
+    objective: portaspeech.Pretraining, batch: SpeechBatch, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """The parts of both stages' losses."""
+    return objective.voice(batch, generator) | objective.post_net(batch, generator)
 
 
 def fit(
@@ -152,5 +135,5 @@ def fit(
     recipe = recipe_of("portaspeech-test")
     if steps is not None:
         recipe = recipe.override({"train.steps": steps})
-    summary, before, after = train("portaspeech-test", clips, folder, recipe, progress)
-    return before_and_after(before, after, summary)
+    done = train("portaspeech-test", clips, folder, recipe, progress)
+    return before_and_after(done.before, done.after, done.summary)

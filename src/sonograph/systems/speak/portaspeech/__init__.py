@@ -39,7 +39,6 @@ from sonograph.systems.speak.portaspeech.objective import (
     begin_at,
     duration_loss,
     flow_loss,
-    held_out,
 )
 from sonograph.systems.speak.portaspeech.published import (
     PUBLISHED_NAMES,
@@ -67,7 +66,6 @@ __all__ = [
     "duration_loss",
     "flow_loss",
     "from_published",
-    "held_out",
     "is_published",
     "load_published",
     "noise_of",

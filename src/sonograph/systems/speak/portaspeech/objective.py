@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable
 from typing import Any, Literal
 
 import torch
@@ -196,27 +195,6 @@ class Pretraining(nn.Module):
         mask = (of_frames > 0)[:, None].float()
         features = batch.features[:, :, : of_frames.shape[1]] * mask
         return Lesson(features, mask, frames, of_frames, words)
-
-
-@torch.no_grad()
-def held_out(objective: Pretraining, batches: Iterable[SpeechBatch]) -> dict[str, float]:
-    """Both stages' losses over batches, means over the clips; "loss" is their sum.
-
-    All parts that a stage ever has are in, so that numbers of all updates can be compared; noise is
-    drawn alike every time.
-    """
-    sums: dict[str, float] = {}
-    clips, now = 0, objective.updates.clone()
-    objective.updates.fill_(2**31)
-    for number, batch in enumerate(batches):
-        draw = torch.Generator().manual_seed(number)
-        parts = objective.voice(batch, draw) | objective.post_net(batch, draw)
-        for name, value in parts.items():
-            sums[name] = sums.get(name, 0.0) + float(value) * len(batch.lengths)
-        clips += len(batch.lengths)
-    objective.updates.copy_(now)
-    means = {name: value / clips for name, value in sums.items()}
-    return {"loss": sum(means.values()), **means}
 
 
 @torch.no_grad()

@@ -31,7 +31,6 @@ from sonograph.systems.speak.prodiff.objective import (
     Distillation,
     Pretraining,
     energy_of,
-    held_out,
     pitch_of,
 )
 from sonograph.systems.speak.prodiff.published import (
@@ -59,7 +58,6 @@ __all__ = [
     "config_from_published",
     "energy_of",
     "from_published",
-    "held_out",
     "is_published",
     "load_published",
     "pitch_of",

@@ -5,7 +5,6 @@ Section 4 of the paper, and the official code's weights of what is predicted bes
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -237,19 +236,3 @@ class Distillation(Pretraining):
         half = schedule.ddim_step(x, level, clean(x, level), middle)
         later = schedule.ddim_step(half, middle, clean(half, middle), level - stride)
         return schedule.distilled(x, level, later, level - stride) * mask
-
-
-@torch.no_grad()
-def held_out(objective: Pretraining, batches: Iterable[SpeechBatch]) -> dict[str, float]:
-    """The losses over batches, means over the clips, with the same noise every time."""
-    sums: dict[str, float] = {}
-    clips, now = 0, objective.updates.clone()
-    objective.updates.fill_(2**31)  # all parts that there ever are
-    for number, batch in enumerate(batches):
-        parts = objective.parts(batch, torch.Generator().manual_seed(number))
-        for name, value in parts.items():
-            sums[name] = sums.get(name, 0.0) + float(value) * len(batch.lengths)
-        clips += len(batch.lengths)
-    objective.updates.copy_(now)
-    means = {name: value / clips for name, value in sums.items()}
-    return {"loss": sum(means.values()), **means}

@@ -1,8 +1,4 @@
-"""How ProDiff is trained, a teacher and then its student, and what its paper claims.
-
-Durations come from an aligner that learns along with the teacher (nn/aligner.py); the student asks
-the teacher's.
-"""
+"""What ProDiff's paper claims: clean features or noise, few steps or many, and the student."""
 
 from __future__ import annotations
 
@@ -16,189 +12,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from sonograph import weights
 from sonograph.config import Config
 from sonograph.data.clips import Clips
 from sonograph.data.corpora import open_sets
-from sonograph.errors import InputError
+from sonograph.metrics.detail import against
 from sonograph.metrics.intervals import mean_interval, paired_interval
 from sonograph.nn.diffusion import cosine
 from sonograph.progress import Progress, silent
 from sonograph.recipes.arms import finished, verdict_of
 from sonograph.recipes.pretraining import data_of
-from sonograph.recipes.speak.corpus import (
-    Speech,
-    SpeechBatches,
-    encode_with,
-    in_order,
-    measured_folder,
-)
-from sonograph.recipes.speak.left import before_and_after, card_of, write_list
-from sonograph.recipes.speak.portaspeech import claims as timed_speech
-from sonograph.recipes.speak.portaspeech.claims import Timed, TimedBatches, against
+from sonograph.recipes.speak.acoustic import prepared, run
+from sonograph.recipes.speak.prodiff.training import SHORT, configured
+from sonograph.recipes.speak.timed import Timed, TimedBatches, timed
 from sonograph.records import Figure, Record, Verdict
 from sonograph.registry import preset
 from sonograph.systems.speak import prodiff
-from sonograph.systems.speak.prodiff.objective import held_out
-from sonograph.train.trainer import Summary, TrainConfig, Trainer
-
-# The official code's: AdamW, a warm-up of 2000 updates to 256^-0.5 2000^-0.5, then a slow decay
-PUBLISHED = TrainConfig(
-    steps=200_000,
-    lr=1.4e-3,
-    betas=(0.9, 0.98),
-    weight_decay=0.0,
-    clip_norm=1.0,
-    schedule="cosine",
-    warmup_steps=2000,
-    lr_floor=0.1,
-    eval_every=2000,
-    save_every=1000,
-    log_every=100,
-)
-SHORT = PUBLISHED.override(
-    steps=4000, warmup_steps=100, eval_every=250, save_every=100, log_every=25
-)
-NEXT = "`sonograph speak TEXT -o OUT.wav --model {0}`"  # what to try when it is trained
-
-
-@dataclasses.dataclass(frozen=True)
-class Recipe(Config):
-    """Training of one preset. student_updates: of distillation after it; 0: there is no student."""
-
-    batch: int = 16
-    frames: int = 5000  # the most of one batch, padding counted
-    workers: int = 0
-    student_updates: int = 1500
-    train: TrainConfig = SHORT
-
-    def __post_init__(self) -> None:
-        if self.student_updates < 0:
-            raise InputError(f"student_updates is {self.student_updates}: it is at least 0")
-
-    @property
-    def distillation(self) -> TrainConfig:
-        """The student's training: shorter, gentler, and with the same seed."""
-        steps = max(1, self.student_updates)
-        warmup = min(self.train.warmup_steps, steps // 4)
-        return self.train.override(steps=steps, lr=self.train.lr / 4, warmup_steps=warmup)
-
-
-def recipe_of(name: str) -> Recipe:
-    """The recipe that belongs to a preset: the published schedule, or ours of small ones."""
-    if name in ("prodiff", "prodiff-teacher"):
-        return Recipe(48, 32_000, 0, 100_000 if name == "prodiff" else 0, PUBLISHED)
-    if name == "prodiff-mini":
-        return Recipe()
-    train = SHORT.override(steps=24, warmup_steps=2, eval_every=12, save_every=4, log_every=1)
-    return Recipe(batch=8, frames=1500, student_updates=4, train=train)
-
-
-def configured(name: str, speech: Speech) -> prodiff.Config:
-    """A preset, as a teacher, with the corpus' own statistics of pitch, features and energy.
-
-    Official features go into the diffusion as they are, and energies into the official table.
-    """
-    config = preset(name).make()
-    assert isinstance(config, prodiff.Config)
-    pitch_mean, pitch_deviation = speech.statistics()["pitch_hz"]
-    config = config.override(
-        {"stride": 1, "pitch_mean": pitch_mean, "pitch_deviation": pitch_deviation}
-    )
-    if config.deviation == 1.0:
-        return config
-    sums, squares, count, most = 0.0, 0.0, 0, 0.0
-    for item in speech.items:
-        values = item.read()[0].astype(np.float64)
-        sums, squares, count = (
-            sums + values.sum(),
-            squares + np.square(values).sum(),
-            count + values.size,
-        )
-        most = max(most, float(np.sqrt(np.exp(2 * values).sum(0)).max()))
-    mean = sums / count
-    deviation = math.sqrt(max(squares / count - mean**2, 1e-4))
-    return config.override(
-        {"mean": float(mean), "deviation": deviation, "energy_most": max(most, 1e-3)}
-    )
-
-
-def pretrain(
-    name: str,
-    clips: Clips,
-    folder: str | Path,
-    recipe: Recipe | None = None,
-    progress: Progress = silent,
-) -> Summary:
-    """Train a preset on clips with text, into a folder; started again it goes on.
-
-    `folder` holds the teacher's run (with its aligner), `folder/student` that of its student,
-    `folder/voice` the model to use: the student if there is one, else the teacher, which is in
-    `folder/teacher`. `folder/dropped.json` lists the clips that were left out and why.
-    """
-    return train(name, clips, Path(folder), recipe or recipe_of(name), progress)[0]
-
-
-def train(
-    name: str, clips: Clips, folder: Path, recipe: Recipe, progress: Progress = silent
-) -> tuple[Summary, dict[str, float], dict[str, float]]:
-    """The same, with the teacher's held-out losses before and after."""
-    made = preset(name).make()
-    assert isinstance(made, prodiff.Config)
-    encode = encode_with(made.alphabet)
-    speech = Speech.prepare(clips, made.features, encode, measured_folder(), progress=progress)
-    learned, valid = speech.part("train"), speech.part("valid")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.train.seed)
-        config = configured(name, learned).override({"alignment.source": "learned"})
-        model = prodiff.Pretraining(prodiff.build(config))
-    kept = list(in_order(valid if len(valid) else learned, recipe.batch, recipe.frames))
-
-    def measure(objective: Any) -> dict[str, float]:
-        return held_out(objective, kept)
-
-    def run(objective: nn.Module, place: Path, config: TrainConfig) -> Summary:
-        batches = SpeechBatches(learned, recipe.batch, recipe.frames, config.seed, recipe.workers)
-        return Trainer(
-            objective, step_of, batches, place, config, measure, progress, best=None
-        ).run()
-
-    before = measure(model.eval())
-    summary = run(model, folder, recipe.train)
-    after = measure(model.eval())
-    write_list(folder / "dropped.json", speech.dropped)
-    card = card_of(name, "prodiff", "ProDiff", clips, speech, recipe, after, summary)
-    weights.describe(folder, model.describe(), card)
-    weights.save_folder(folder / "teacher", model.acoustic, card)
-    voice = model.acoustic
-    if recipe.student_updates:
-        student = prodiff.Distillation(prodiff.student_of(voice), model)
-        taught = run(student, folder / "student", recipe.distillation)
-        voice = student.acoustic
-        card |= {"student_steps": taught.steps, "held_out_student": measure(student.eval())}
-        weights.describe(folder / "student", student.describe(), card)
-    weights.save_folder(folder / "voice", voice, card)
-    return summary, before, after
-
-
-def step_of(learner: Any, batch: Any, generator: torch.Generator) -> dict[str, Tensor]:
-    return learner(batch, generator)
-
-
-def fit(
-    folder: Path, clips: Clips, steps: int | None, progress: Progress = silent
-) -> dict[str, Any]:
-    """A short real training of the smallest preset and its student; started again it goes on."""
-    recipe = recipe_of("prodiff-test")
-    if steps is not None:
-        recipe = recipe.override({"train.steps": steps})
-    summary, before, after = train("prodiff-test", clips, folder, recipe, progress)
-    return before_and_after(before, after, summary)
-
-
-# --- the claim -----------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True)
@@ -326,24 +156,18 @@ def compared(
     """Of each arm, a value a seed: error, detail, its distance, seconds."""
     config = preset("prodiff-mini").make()
     assert isinstance(config, prodiff.Config)
-    speech = Speech.prepare(
-        clips,
-        config.features,
-        encode_with(config.alphabet),
-        measured_folder(),
-        progress=progress("measuring"),
-    )
-    like = timed_speech.Scale(
-        aligner_updates=plan.aligner_updates, batch=plan.batch, frames=plan.frames
-    )
-    timed = Timed(
+    speech = prepared(config, clips, progress("measuring"))
+    corpus = timed(
         speech,
-        timed_speech.aligned(speech, config.tokens, like, folder, progress("aligning")),
+        config.tokens,
+        plan.aligner_updates,
+        2 * plan.batch,
+        2 * plan.frames,
+        folder / "aligner",
+        progress("aligning"),
     )
-    learned = timed.part("train")
-    kept = timed.part("valid") + timed.part("test")
-    kept = kept[:: max(1, -(-len(kept) // plan.held_out))]
-    base = configured("prodiff-mini", part_of(timed, learned)).override(
+    learned, kept = corpus.part("train"), corpus.held_out(plan.held_out)
+    base = configured("prodiff-mini", corpus.only(learned)).override(
         {
             "width": plan.width,
             "encoder_depth": 1,
@@ -353,10 +177,10 @@ def compared(
         }
     )
     clean, noise, many, few, student, mean = arms_of(plan)
-    guess = part_of(timed, learned).mean_features()
+    guess = corpus.only(learned).mean_features()
     scores: Scores = {}
     for seed in range(plan.seeds):
-        batches = TimedBatches(timed, learned, like, seed)
+        batches = TimedBatches(corpus, learned, plan.batch, plan.frames, seed)
         ways = {
             clean: base,
             noise: base.override({"prediction": "noise", "clip": CLIP}),
@@ -382,27 +206,23 @@ def compared(
         taught(follower, batches, plan.student_updates, plan.lr / 4, folder / f"student-{seed}",
                seed, progress(f"{student}, seed {seed}"))  # fmt: skip
         arms[student] = follower.eval()
-        found = {name: said_by(arm, timed, kept, plan, seed) for name, arm in arms.items()}
+        found = {name: said_by(arm, corpus, kept, plan, seed) for name, arm in arms.items()}
         short = arms[many].acoustic.schedule.times(4)
-        found[few] = said_by(arms[many], timed, kept, plan, seed, short)
+        found[few] = said_by(arms[many], corpus, kept, plan, seed, short)
         both = (clean, student)
-        spent = seconds_of([arms[name] for name in both], timed, kept, plan.turns)
+        spent = seconds_of([arms[name] for name in both], corpus, kept, plan.turns)
         for name, seconds in zip(both, spent):
             found[name]["seconds"] = seconds
         found[mean] = means_of(
             [
                 against(np.repeat(guess[:, None], real.shape[1], 1), real)
-                for real in (timed.batch([row]).features[0].numpy() for row in kept)
+                for real in (corpus.batch([row]).features[0].numpy() for row in kept)
             ]
         )
         for name, values in found.items():
             for key, value in values.items():
                 scores.setdefault(name, {}).setdefault(key, []).append(value)
     return scores
-
-
-def part_of(timed: Timed, rows: Sequence[int]) -> Speech:
-    return Speech(timed.speech.spec, [timed.speech.items[row] for row in rows], ())
 
 
 def taught(
@@ -418,13 +238,13 @@ def taught(
     plan = SHORT.override(
         steps=steps, seed=seed, lr=lr, warmup_steps=min(20, steps), eval_every=0, save_every=100
     )
-    Trainer(objective, step_of, batches, folder, plan, None, progress, best=None).run()
+    run(objective, batches, folder, plan, progress)
 
 
 @torch.no_grad()
 def said_by(
     arm: prodiff.Pretraining,
-    timed: Timed,
+    corpus: Timed,
     rows: Sequence[int],
     plan: Scale,
     seed: int,
@@ -434,7 +254,7 @@ def said_by(
 
     levels: as in `ProDiff.sample`.
     """
-    model, batch = arm.acoustic, timed.batch(rows)
+    model, batch = arm.acoustic, corpus.batch(rows)
     assert batch.durations is not None
     read, _, _ = arm.read(batch, batch.durations)
     noises = model.noises(read, torch.Generator().manual_seed(seed))
@@ -452,10 +272,10 @@ def said_by(
 
 @torch.no_grad()
 def seconds_of(
-    arms: Sequence[prodiff.Pretraining], timed: Timed, rows: Sequence[int], turns: int
+    arms: Sequence[prodiff.Pretraining], corpus: Timed, rows: Sequence[int], turns: int
 ) -> list[float]:
     """Of each arm the median time for the mels of all clips at once; arms take turns."""
-    batch = timed.batch(rows)
+    batch = corpus.batch(rows)
     assert batch.durations is not None
     read, _, _ = arms[0].read(batch, batch.durations)
     noise = arms[0].acoustic.noises(read, torch.Generator().manual_seed(0))()

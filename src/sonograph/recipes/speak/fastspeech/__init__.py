@@ -1,0 +1,31 @@
+"""How FastSpeech is trained (`training`) and taught (`teaching`), and what its paper claims
+(`claims`).
+"""
+
+from sonograph.recipes.speak.fastspeech.claims import SCALES, claim
+from sonograph.recipes.speak.fastspeech.teaching import Taught, teach
+from sonograph.recipes.speak.fastspeech.training import (
+    NEXT,
+    Recipe,
+    configured,
+    fit,
+    pretrain,
+    recipe_of,
+    suspicions,
+    train,
+)
+
+__all__ = [
+    "NEXT",
+    "SCALES",
+    "Recipe",
+    "Taught",
+    "claim",
+    "configured",
+    "fit",
+    "pretrain",
+    "recipe_of",
+    "suspicions",
+    "teach",
+    "train",
+]
