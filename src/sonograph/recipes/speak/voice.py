@@ -28,7 +28,7 @@ from sonograph.recipes.speak.quality import measure
 from sonograph.recipes.vocode.training import ADVERSARIAL, SHORTEST_S, Plan, train_vocoder
 
 VOCODER, ACOUSTIC = "istftnet-voice", "fastspeech2-mini"
-MOST = 20  # clips of each kind that are listened to
+MOST = 60  # clips of each kind that are listened to: all whose text it never learned
 LICENCE = (
     "CC BY-SA 3.0, as the recordings that the voice was made from; a voice made from this one has "
     "to be shared alike"
