@@ -138,15 +138,19 @@ class LowRankSparse(Addition):
         self.register_buffer("places", places)
         self.values = nn.Parameter(matrix.new_zeros(places.shape[1]))
 
-    def forward(self, x: Tensor, base: nn.Module) -> Tensor:
-        more = self.low(x, base)
-        if not len(self.values):
-            return more
-        rows, columns = self.places
-        # tokens last: gathers and sums then go along memory
-        picked = x.flatten(0, -2).T[columns] * (self.low.scale * self.values)[:, None]
-        flat = picked.new_zeros(more.shape[-1], picked.shape[1]).index_add(0, rows, picked)
-        return more + flat.T.view_as(more)
+    @property
+    def rank(self) -> int:  # type: ignore[override]
+        return self.low.rank
+
+    def thin(self) -> tuple[Float[Tensor, "r inputs"], Float[Tensor, "outputs r"]]:
+        return self.low.thin()
+
+    def onto(self, y: Float[Tensor, "n outputs"], x: Float[Tensor, "n inputs"]) -> None:
+        """The sparse entries alone."""
+        if len(self.values):
+            rows, columns = self.places
+            picked = x.T[columns] * (self.low.scale * self.values)[:, None]
+            y.T.index_add_(0, rows, picked.to(y.dtype))
 
     @property
     def sparse(self) -> Float[Tensor, "outputs inputs"]:
