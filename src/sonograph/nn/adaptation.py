@@ -177,7 +177,9 @@ class Adapted(Inserted):
             downs.append(down)
             ups.append(up)
         if downs:
-            down, up = (downs[0], ups[0]) if len(downs) == 1 else (torch.cat(downs), torch.cat(ups, 1))
+            down, up = (
+                (downs[0], ups[0]) if len(downs) == 1 else (torch.cat(downs), torch.cat(ups, 1))
+            )
             add_product(y, F.linear(x, down), up)
 
     def _as_a_weight(self, x: Float[Tensor, "n inputs"]) -> bool:
