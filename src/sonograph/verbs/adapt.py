@@ -54,6 +54,7 @@ def run(args: Args) -> int:
     from sonograph.data.named import held_out, open_data, task_of
     from sonograph.metrics.intervals import proportion_interval
     from sonograph.progress import Line
+    from sonograph.train.adapt import lower_ranks
     from sonograph.train.finetune import (
         Finetune,
         chosen_methods,
@@ -82,6 +83,7 @@ def run(args: Args) -> int:
         args,
     )
     methods = chosen_methods(encoder, config)
+    lower = lower_ranks(encoder, methods)
     output = args.output or Path("runs") / f"{name}-{task}-{args.method}"
     every = watching(config.train.steps, config.batch, len(test))
     config = config.override(
@@ -110,6 +112,10 @@ def run(args: Args) -> int:
         f"{len(test)} held out, into {output}",
         file=sys.stderr,
     )
+    if lower:
+        shown = ", ".join(f"{layer} {rank}" for layer, rank in list(lower.items())[:3])
+        more = f" and {len(lower) - 3} more" if len(lower) > 3 else ""
+        print(f"too thin for the rank, which is lower there: {shown}{more}", file=sys.stderr)
     unheard = sorted(set(learn.classes) - {clip.labels[task] for clip in test})
     if len(test) and unheard:
         print(f"no clip is held out of: {', '.join(unheard)}", file=sys.stderr)
@@ -122,6 +128,7 @@ def run(args: Args) -> int:
         "data": list(args.data),
         "hold_out": args.hold_out,
         "train_clips": len(learn),
+        "lower_ranks": lower,
     }
     kept = None if args.merge else base
     result = finetune(encoder, learn, check, output, config, card, Line("teaching"), kept)
@@ -131,6 +138,7 @@ def run(args: Args) -> int:
         "task": task,
         "classes": list(learn.classes),
         "method": args.method,
+        "lower_ranks": lower,
         "train_clips": len(learn),
         "test_clips": len(test),
         "seconds": round(result.seconds, 2),

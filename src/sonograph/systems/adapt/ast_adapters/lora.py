@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from sonograph.errors import InputError
 from sonograph.nn.adaptation import Adapted, Method, add
 from sonograph.nn.lowrank import LowRank
-from sonograph.nn.targets import matrix_of, select
+from sonograph.nn.targets import matrix_of, ranks_of, select
 from sonograph.registry import register_method
 
 
@@ -20,8 +20,9 @@ from sonograph.registry import register_method
 class LoRA(Method):
     """A low-rank change beside chosen layers learns: y = W x + b + (alpha / rank) B A x.
 
-    where: which layers, see `nn.targets.select`. Hu et al. 2021, section 4.1. PETL_AST scales by
-    alpha / reduction instead, where the rank is width / reduction: give `scale` to have that.
+    where: which layers, see `nn.targets.select`; a layer too thin for the rank takes what fits, at
+    the scale of the others. Hu et al. 2021, section 4.1. PETL_AST scales by alpha / reduction
+    instead, where the rank is width / reduction: give `scale` to have that.
     """
 
     size: ClassVar[str] = "rank"
@@ -37,8 +38,9 @@ class LoRA(Method):
 
     def insert(self, encoder: nn.Module) -> None:
         scale = self.alpha / self.rank if self.scale is None else self.scale
-        for target in select(encoder, self.where):
-            add(encoder, target, "lora", LowRank(matrix_of(encoder, target), self.rank, scale))
+        chosen = select(encoder, self.where)
+        for target, rank in zip(chosen, ranks_of(encoder, chosen, self.rank)):
+            add(encoder, target, "lora", LowRank(matrix_of(encoder, target), rank, scale))
 
 
 @register_method("lora", system="ast_adapters", note="low rank, on queries and values")
