@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -73,7 +75,7 @@ def test_the_configuration_makes_the_rule(tmp_path):
     )
     summary = train(tmp_path, config)
     log = [line for line in read_log(tmp_path / "log.jsonl") if line["kind"] == "valid"]
-    rule = WhenFlat(50.0, "loss", "min")
+    rule = WhenFlat(50.0, "loss", "min", until=60)
     assert summary.steps < 60
     assert summary.ended == rule(log)
     assert [k for k in range(1, len(log) + 1) if rule(log[:k])] == [len(log)]
@@ -97,6 +99,27 @@ def test_flat_is_less_than_tau_to_gain():
     rising = [(k, 0.9 - 0.5 / k) for k in range(1, 41)]
     assert WhenFlat(0.05, "accuracy", "max")(lines(rising, "accuracy"))
     assert not WhenFlat(0.01, "accuracy", "max")(lines(rising, "accuracy"))
+
+
+def test_what_the_plan_leaves_to_gain_counts_and_not_the_limit():
+    """1 + 2 / sqrt(k): at k = 16 the limit is 0.5 away, the planned end at 25 only 0.1."""
+    curve = [(k, 1 + 2 / k**0.5) for k in range(1, 26)]
+    endless, planned = (WhenFlat(0.1001, "loss", "min", until=end) for end in (math.inf, 250))
+    assert not endless(lines(curve))
+    first = next(n for n in range(1, 26) if planned(lines(curve[:n])))
+    assert first == 16
+    assert "until step 250 at most 0.1 is left" in planned(lines(curve[:first]))
+
+
+def test_noise_does_not_end_a_run_that_gains_more_than_it():
+    """Over 20 draws of noise, a learner that goes on learning is not ended, one at rest is."""
+    rule = WhenFlat(0.05, "loss", "min", until=400)
+    for seed in range(20):
+        noise = 0.03 * torch.randn(40, generator=torch.Generator().manual_seed(seed))
+        learning = [(k, 3 - 0.05 * k + float(noise[k - 1])) for k in range(1, 31)]
+        assert not any(rule(lines(learning[:n])) for n in range(1, 31))
+        flat = [(k, 1 + 1 / k**2 + float(noise[k - 1])) for k in range(1, 41)]
+        assert any(rule(lines(flat[:n])) for n in range(1, 41))
 
 
 @pytest.mark.parametrize(
