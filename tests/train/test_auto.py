@@ -103,7 +103,8 @@ def test_the_better_of_two_rates_is_kept_and_the_other_told():
 
 def test_a_finalist_goes_on_at_the_rate_it_kept(examples, small, tmp_path, monkeypatch):
     """Where only the second rate learns anything, everything later is trained at it."""
-    monkeypatch.setattr("sonograph.train.auto.better_rate", lambda own, other: other)
+    taken = lambda own, other: dataclasses.replace(other, other_rate=own.first)  # noqa: E731
+    monkeypatch.setattr("sonograph.train.auto.better_rate", taken)
     config = dataclasses.replace(QUICK, methods=("linear",))
     search(registry.build("ssast-test"), examples, FOLDS, None, tmp_path, config)
     rates = {}
