@@ -16,7 +16,7 @@ from sonograph.train.finetune import measure
 from tests.train.test_finetune import examples
 
 __all__ = ["examples"]
-QUICK = Search(minutes=0.5, methods=("linear", "lora", "adapter"), finalists=2, folds=2, batch=4)
+QUICK = Search(minutes=9.0, methods=("linear", "lora", "adapter"), finalists=2, folds=2, batch=4)
 FOLDS = [
     ([k for k in range(12) if k // 4 != fold], list(range(4 * fold, 4 * fold + 4)))
     for fold in range(3)

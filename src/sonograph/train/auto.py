@@ -129,11 +129,7 @@ def search(
     labels are too few for that many folds.
     """
     began, folder = time.perf_counter(), Path(folder)
-    if len(folds) != config.folds + 1 or any(not (learn and held) for learn, held in folds):
-        raise InputError(
-            f"{len(examples)} labelled clips do not make {config.folds + 1} folds of recordings of "
-            "their own: give more, or choose a method yourself"
-        )
+    require_folds(folds, config, len(examples))
     run = _Runs(encoder, examples, folder, config)
     run.agree()
     pools: dict[str, float] = {pool: run.probed(pool, folds[:-1]) for pool in POOLS}
@@ -189,6 +185,15 @@ def search(
     )
     weights.write_json(folder / REPORT, found.to_json())
     return found
+
+
+def require_folds(folds: Sequence[tuple[list[int], list[int]]], config: Search, clips: int) -> None:
+    """Raise InputError where the labelled clips are too few to choose a method by."""
+    if len(folds) != config.folds + 1 or any(not (learn and held) for learn, held in folds):
+        raise InputError(
+            f"{clips} labelled clips do not make {config.folds + 1} folds of recordings of "
+            "their own: give more, or choose a method yourself"
+        )
 
 
 class _Runs:
