@@ -191,12 +191,13 @@ class Adapted(Inserted):
         """
         if torch.compiler.is_compiling():
             return False
-        n, (outputs, inputs) = len(x), self.base.weight.shape  # type: ignore[union-attr]
+        n, (outputs, inputs) = len(x), self.base.weight.shape  # type: ignore[union-attr, misc]
         passes, beside, within = 1, 0, 0
+        addition: Any
         for name, addition in self.additions.items():
             low, high = self.rows[name] or (0, outputs)
-            beside += n * addition.rank * (inputs + high - low)  # type: ignore[operator]
-            within += addition.rank * inputs * (high - low)  # type: ignore[operator]
+            beside += n * addition.rank * (inputs + high - low)
+            within += addition.rank * inputs * (high - low)
         plain = n * inputs * outputs
         if torch.is_grad_enabled():
             beside, within = 2 * beside, 2 * within + plain

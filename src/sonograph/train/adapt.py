@@ -89,7 +89,7 @@ def lower_ranks(encoder: Any, methods: Sequence[Any]) -> dict[str, int]:
 
     encoder: as it is before the methods are applied.
     """
-    found = {}
+    found: dict[str, int] = {}
     for one in methods:
         if asked := getattr(one, "rank", 0):
             chosen = select(encoder, one.where)

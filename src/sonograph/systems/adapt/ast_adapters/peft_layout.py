@@ -52,7 +52,7 @@ def to_peft(model: nn.Module, state: Mapping[str, Tensor]) -> Layout | None:
 
 def from_peft(model: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The delta's state of `model`, which is adapted in the same way, from what `to_peft` made."""
-    state = {}
+    state: dict[str, Tensor] = {}
     for key, value in tensors.items():
         name = key.removeprefix(PREFIX)
         if ".lora_" in name:
@@ -112,8 +112,9 @@ def _parts_of_lora(model: nn.Module, name: str, value: Tensor) -> dict[str, Tens
     layer = model.get_submodule(place)
     assert isinstance(layer, Adapted)
     state, first = {}, 0
+    addition: Any
     for part, addition in layer.additions.items():
-        last = first + addition.rank  # type: ignore[operator]
+        last = first + addition.rank
         if which == "lora_A":
             state[f"{place}.additions.{part}.down"] = value.flatten(1)[first:last]
         else:
