@@ -111,6 +111,27 @@ def test_what_the_plan_leaves_to_gain_counts_and_not_the_limit():
     assert "until step 250 at most 0.1 is left" in planned(lines(curve[:first]))
 
 
+# held-out loss of ssast-test on ESC-10 (batches of 8, constant rate), every 17 of 680 steps
+REAL = (
+    8.127, 7.875, 7.713, 7.420, 7.015, 6.732, 6.279, 5.994, 5.716, 5.544,
+    5.386, 5.558, 5.490, 5.212, 5.302, 5.280, 5.628, 5.467, 5.245, 5.280,
+    5.306, 5.264, 4.980, 4.983, 5.263, 5.125, 5.054, 4.953, 5.288, 5.130,
+    4.932, 4.968, 5.067, 4.937, 5.061, 5.047, 5.040, 5.124, 5.034, 4.923,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("tau", "step"), [(0.1, 612), (0.5, 425), (0.01, None)])
+def test_a_real_run_is_ended_and_loses_less_than_it_was_told(tau, step):
+    """The layer of convergence, which looks at endless steps, would end it at no tau up to 2."""
+    curve = [{"step": 17 * (k + 1), "loss": loss} for k, loss in enumerate(REAL)]
+    rule = WhenFlat(tau, "loss", "min", until=680)
+    ends = [n for n in range(1, 40) if rule(curve[:n])]
+    assert (curve[ends[0] - 1]["step"] if ends else None) == step
+    if step:
+        assert min(REAL[: ends[0]]) - min(REAL) < tau
+    assert not any(WhenFlat(tau, "loss", "min")(curve[:n]) for n in range(1, 41))
+
+
 def test_noise_does_not_end_a_run_that_gains_more_than_it():
     """Over 20 draws of noise, a learner that goes on learning is not ended, one at rest is."""
     rule = WhenFlat(0.05, "loss", "min", until=400)
