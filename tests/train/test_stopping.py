@@ -122,7 +122,7 @@ REAL = (
 
 @pytest.mark.parametrize(("tau", "step"), [(0.1, 612), (0.5, 425), (0.01, None)])
 def test_a_real_run_is_ended_and_loses_less_than_it_was_told(tau, step):
-    """The layer of convergence, which looks at endless steps, would end it at no tau up to 2."""
+    """Asked about endless steps, as the layer of convergence is, the rule would not end it."""
     curve = [{"step": 17 * (k + 1), "loss": loss} for k, loss in enumerate(REAL)]
     rule = WhenFlat(tau, "loss", "min", until=680)
     ends = [n for n in range(1, 40) if rule(curve[:n])]
