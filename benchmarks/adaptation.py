@@ -1,27 +1,23 @@
-"""Methods of adaptation beside full fine-tuning, LoRA beside peft, cached vectors beside none.
+"""Methods of adaptation beside full fine-tuning, cached vectors beside none.
 
 Update times are of the base preset (AST, 86 million) on two clips of 1.3 s, alternately with a
-full fine-tuning's; peak memory is each method's own process. Outputs of LoRA equal peft's.
+full fine-tuning's; peak memory is each method's own process. SVFit also on so many clips that it
+changes weights instead of outputs. LoRA beside peft: `benchmarks/lora.py`.
 
     python -m benchmarks.adaptation [METHOD ...]
 """
 
 from __future__ import annotations
 
-import copy
-import importlib.util
 import subprocess
 import sys
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
 
 from benchmarks.timing import Row, alternately, figure, pair, show
 from sonograph import registry, weights
-from sonograph.errors import missing_extra
-from sonograph.nn.adaptation import merge
 from sonograph.nn.heads import Classifier
 from sonograph.train.adapt import adapt
 from sonograph.train.finetune import Examples, Head, pooled, teach_head
@@ -29,21 +25,25 @@ from sonograph.train.finetune import Examples, Head, pooled, teach_head
 SYSTEM = "ast_adapters"
 METHODS = ("linear", "bitfit", "norms", "lora", "svfit", "adapter", "conformer", "prompt-deep")
 PRESET, CLIPS, FRAMES = "ast-base", 2, 128
-CACHE_GOAL, PEFT_GOAL = 20.0, 1.0
+MANY = 8  # clips, of 146 tokens each
+CACHE_GOAL = 20.0
 
 
 def main(methods: tuple[str, ...] = METHODS, repeats: int = 3) -> list[Row]:
-    """Rows of each method, of LoRA beside peft, and of a head on cached vectors."""
+    """Rows of each method, and of a head on cached vectors."""
     rows = []
     full = updates("full")
     for method in methods:
         ours, theirs = alternately(updates(method), full, repeats)
         rows.append(pair(f"update, {method}", ours, theirs, "full fine-tuning"))
+    if "svfit" in methods:
+        times = alternately(updates("svfit", MANY), updates("full", MANY), repeats)
+        rows.append(pair(f"update, svfit, {MANY} clips", *times, "full fine-tuning"))
     most = peak("full")
     rows.append(figure("peak memory, full", most, "GB"))
     for method in methods:
         rows.append(figure(f"peak memory, {method}", peak(method), "GB"))
-    return [*rows, *beside_peft(repeats), cached(repeats)]
+    return [*rows, cached(repeats)]
 
 
 def classifier(method: str) -> Classifier:
@@ -53,12 +53,12 @@ def classifier(method: str) -> Classifier:
     return model.train()
 
 
-def updates(method: str) -> Callable[[], Any]:
+def updates(method: str, clips: int = CLIPS) -> Callable[[], Any]:
     """One update of a method: forward, backward, AdamW."""
     model = classifier(method)
     learns = [weight for weight in model.parameters() if weight.requires_grad]
     search = torch.optim.AdamW(learns, lr=1e-4)
-    features, targets = torch.randn(CLIPS, 128, FRAMES), torch.arange(CLIPS)
+    features, targets = torch.randn(clips, 128, FRAMES), torch.arange(clips)
 
     def update() -> None:
         search.zero_grad()
@@ -79,39 +79,6 @@ def peak(method: str) -> float:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return int(done.stdout.split()[-1]) * 1024 / 1e9
-
-
-def beside_peft(repeats: int) -> list[Row]:
-    """LoRA on the fused queries, keys and values: the forward beside them, and merged."""
-    if importlib.util.find_spec("peft") is None:
-        raise missing_extra("peft", "parity")
-    import peft
-
-    torch.manual_seed(0)
-    base = Classifier(registry.build(PRESET), ["a", "b"])
-    ours = adapt(copy.deepcopy(base), "lora", where="attention.qkv")
-    config = peft.LoraConfig(r=8, lora_alpha=16, target_modules=["qkv"], bias="none")
-    theirs: Any = peft.get_peft_model(copy.deepcopy(base), config)
-    given = dict(theirs.named_parameters())
-    with torch.no_grad():
-        for name, value in ours.named_parameters():
-            if ".additions.lora." in name:
-                layer, part = name.split(".additions.lora.")
-                torch.nn.init.normal_(value, std=0.02)
-                which = {"down": "lora_A", "up": "lora_B"}[part]
-                given[f"base_model.model.{layer}.{which}.default.weight"].copy_(value)
-    features = torch.randn(CLIPS, 128, FRAMES)
-    rows = []
-    ours.eval(), theirs.eval()
-    with torch.inference_mode():
-        for name in ("LoRA forward", "LoRA forward, merged"):
-            if name.endswith("merged"):
-                merge(ours)
-                theirs = theirs.merge_and_unload().eval()
-            torch.testing.assert_close(ours(features), theirs(features), rtol=1e-4, atol=1e-5)
-            times = alternately(partial(ours, features), partial(theirs, features), repeats)
-            rows.append(pair(name, *times, "peft", PEFT_GOAL))
-    return rows
 
 
 def cached(repeats: int) -> Row:

@@ -2,11 +2,13 @@
 
 A row is a dict with "name" and either "value" and "unit", or "ours_s", "theirs_s", "ratio" (theirs
 / ours, more than 1 means that we are faster) and "peer". Where there is a goal it is "at_least" or
-"at_most", of the ratio or the value.
+"at_most", of the ratio or the value. A ratio with "low" and "high" is measured that finely: its
+goal is missed where all of that interval misses it.
 """
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -25,16 +27,63 @@ def alternately(
     A pause before each turn lets the threads of the other side fall asleep: those of some
     libraries go on spinning for a while and would take a core from the next one.
     """
+    ours, theirs = zip(*_turns(first, second, repeats))
+    return statistics.median(ours), statistics.median(theirs)
+
+
+def _turns(
+    first: Callable[[], Any], second: Callable[[], Any], repeats: int
+) -> list[tuple[float, float]]:
+    """Seconds of both functions, in each of the repeats."""
     calls = [_calls(function) for function in (first, second)]
-    times: tuple[list[float], list[float]] = ([], [])
+    found = []
     for _ in range(repeats):
-        for function, count, kept in zip((first, second), calls, times):
+        taken = []
+        for function, count in zip((first, second), calls):
             time.sleep(PAUSE_S)
             began = time.perf_counter()
             for _ in range(count):
                 function()
-            kept.append((time.perf_counter() - began) / count)
-    return statistics.median(times[0]), statistics.median(times[1])
+            taken.append((time.perf_counter() - began) / count)
+        found.append((taken[0], taken[1]))
+    return found
+
+
+def finely(
+    name: str,
+    ours: Callable[[], Any],
+    theirs: Callable[[], Any],
+    repeats: int,
+    peer: str,
+    at_least: float | None = None,
+) -> Row:
+    """The row of two functions that are nearly as fast as one another.
+
+    The ratio is the median of those of all repeats, each from two turns that follow one another, so
+    that what slows the machine down for a while does so to both. Its interval, of at least 95 %, is
+    that of a median: two of the ratios in their order, which the binomial distribution names.
+    """
+    taken = _turns(ours, theirs, repeats)
+    ratios = sorted(theirs_s / ours_s for ours_s, theirs_s in taken)
+    outside = _outside(repeats)
+    ours_s, theirs_s = (statistics.median(side) for side in zip(*taken))
+    return pair(name, ours_s, theirs_s, peer, at_least) | {
+        "ratio": statistics.median(ratios),
+        "low": ratios[outside],
+        "high": ratios[-1 - outside],
+    }
+
+
+def _outside(count: int) -> int:
+    """How many of `count` values on either side a 95 % interval of their median leaves out.
+
+    >>> [_outside(count) for count in (3, 6, 20, 40)]
+    [0, 0, 5, 13]
+    """
+    below, outside = 0.0, -1
+    while (below := below + math.comb(count, outside + 1) / 2**count) <= 0.025:
+        outside += 1
+    return max(0, outside)
 
 
 def speed(name: str, sound_s: float, function: Callable[[], Any], repeats: int) -> Row:
@@ -90,9 +139,9 @@ def goal(row: Row) -> str:
 def reached(row: Row) -> bool | None:
     """Whether the goal is met; None where there is none."""
     if "at_least" in row:
-        return amount(row) >= row["at_least"]
+        return bool(row.get("high", amount(row)) >= row["at_least"])
     if "at_most" in row:
-        return amount(row) <= row["at_most"]
+        return bool(row.get("low", amount(row)) <= row["at_most"])
     return None
 
 
@@ -101,7 +150,8 @@ def show(rows: list[Row]) -> None:
     for row in rows:
         if "ratio" in row:
             what = f"{1e3 * row['ours_s']:9.1f} ms, {row['peer']} {1e3 * row['theirs_s']:.1f} ms"
-            said = f"ratio {row['ratio']:.2f}  ({what.strip()})"
+            range_ = f" ({row['low']:.3f} to {row['high']:.3f})" if "low" in row else ""
+            said = f"ratio {row['ratio']:.2f}{range_}  ({what.strip()})"
         else:
             said = f"{row['value']:.3g} {row['unit']}"
         met = {True: "reached", False: "NOT reached", None: ""}[reached(row)]

@@ -65,6 +65,23 @@ def test_a_short_turn_calls_several_times(monkeypatch: pytest.MonkeyPatch) -> No
     assert turns.count("a") > 20
 
 
+def test_a_fine_ratio_is_that_of_turns_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours takes 1, theirs 1.1, while the machine gets slower and slower; twice something else."""
+    slower = [1.1**k for k in range(20)]
+    turns = [(s, 1.1 * s) for s in slower[:18]] + [(1.0, 9.0), (9.0, 1.0)]
+    monkeypatch.setattr(timing, "_turns", lambda *_: turns)
+    row = timing.finely("forward", print, print, 20, "peer", at_least=1.0)
+    assert [row[name] for name in ("low", "ratio", "high")] == pytest.approx([1.1, 1.1, 1.1])
+    assert timing.reached(row) is True
+    assert timing.reached(row | {"at_least": 1.2}) is False
+
+
+def test_a_fine_ratio_misses_its_goal_beyond_its_interval() -> None:
+    row = timing.pair("forward", 1.0, 0.99, "peer", 1.0) | {"low": 0.97, "high": 1.01}
+    assert timing.reached(row) is True
+    assert timing.reached(row | {"high": 0.995}) is False
+
+
 def test_rows_and_exit_code(makeshift: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["bench", "--json"]) == 0
     (rows,) = json.loads(capsys.readouterr().out).values()

@@ -110,7 +110,7 @@ def load_adapted(folder: Path, described: Mapping[str, Any], base: nn.Module | N
     import torch
 
     from sonograph.nn import adaptation
-    from sonograph.systems.adapt.ast_adapters.lora import from_peft
+    from sonograph.systems.adapt.ast_adapters.peft_layout import from_peft
     from sonograph.train.adapt import adapt
 
     whole = described["base"] is None
@@ -193,12 +193,12 @@ def save_adapted(
 ) -> Path:
     """Write an adapted classifier.
 
-    base: what it was adapted from: only what was learned is kept, in peft's layout where LoRA is
-    all there is. None: everything is, so that the folder stands alone.
+    base: what it was adapted from: only what was learned is kept, in peft's layout where peft
+    has the method. None: everything is, so that the folder stands alone.
     """
     from sonograph import registry
     from sonograph.nn import adaptation
-    from sonograph.systems.adapt.ast_adapters.lora import LoRA, to_peft
+    from sonograph.systems.adapt.ast_adapters.peft_layout import to_peft
 
     folder = Path(folder)
     described = {
@@ -219,8 +219,8 @@ def save_adapted(
         state = model.state_dict()
     else:
         state = adaptation.delta_state(model)
-        if [type(one) for one in model.adaptation] == [LoRA]:
-            state, told = to_peft(model, state)
+        if laid_out := to_peft(model, state):
+            state, told = laid_out
             write_json(folder / PEFT, {**told, "base_model_name_or_path": base.name})
     write_tensors(file, {name: value.contiguous() for name, value in state.items()})
     write_json(folder / CONFIG, {"format": FORMAT, "model": described})

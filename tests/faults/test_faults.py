@@ -246,6 +246,34 @@ def test_one_class_only(room, refused):
     some = table(room, "0.wav,noise,train", "2.wav,noise,train", "4.wav,noise,test")
     line = refused("adapt", "ssast-test", "--data", some, "-o", "run")
     assert "'class' has 1 class: two are the least" in line
+    assert not (room / "run").exists()
+
+
+def test_no_more_clips_than_classes(room, refused, capsys):
+    """Enough to be taught, too few to choose a method by."""
+    some = table(room, "0.wav,noise,train", "1.wav,tone,train")
+    words = ["adapt", "ssast-test", "--data", some, "--hold-out", "none", "-o", "run"]
+    assert "2 labelled clips do not make 4 folds" in refused(*words, "--method", "auto")
+    assert main([*words, "--steps", "2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["train_clips"] == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("lora --set rank=99", "rank 99 does not fit a matrix of 48 x 48"),
+        ("svfit --set rank=99 where=*", "rank 99 does not fit a matrix of"),
+        ("dsee --set rank=99", "rank 99 does not fit a matrix of 48 x 48"),
+        ("lora --set rank=0", "LoRA's rank is 0: it is at least 1"),
+        ("lora --set where=atention.*", "no layer is called 'atention.*'"),
+        ("adapter --set inner=99", "an adapter of width 99 beside one of 48"),
+        ("lora --budget 3", "with rank 1 it trains 384 numbers: over 3 trained numbers"),
+    ],
+)
+def test_an_adaptation_that_does_not_fit(room, refused, words, said):
+    assert said in refused(
+        "adapt", "ssast-test", "--data", "labels.csv", "--method", *words.split()
+    )
 
 
 def test_a_label_seen_only_in_the_test(room, refused):

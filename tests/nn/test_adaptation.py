@@ -162,6 +162,43 @@ def test_the_formula_of_low_rank_adaptation():
     torch.testing.assert_close(layer(x), expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("worth", [0.0, float("inf")], ids=["beside", "within"])
+@pytest.mark.parametrize("method", ["lora", "svfit", "svfit+lora", "dsee", "lora+dsee"])
+def test_beside_the_weight_or_within_it(method, worth, monkeypatch):
+    """What is added to the outputs is what is added to the weight, gradients too."""
+    settings = {"rank": 2} | ({"entries": 5} if "dsee" in method else {})
+    model = adapted(method, **({} if method == "svfit" else settings), where="attention.*|2")
+    disturb(model)
+    learned = [weight for weight in model.parameters() if weight.requires_grad]
+    layer: Adapted = model.get_submodule("0.attention.qkv")
+    x, target = torch.randn(3, 7, 8), torch.randn(3, 7, 24)
+    expected = torch.nn.functional.linear(x, layer.weight, layer.bias)
+    monkeypatch.setattr(adaptation, "WORTH", worth)
+    found = layer(x)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    mine = [weight for weight in layer.parameters() if weight.requires_grad]
+    assert len(mine) < len(learned)
+    pairs = [torch.autograd.grad((y * target).sum(), mine) for y in (found, expected)]
+    torch.testing.assert_close(*pairs, rtol=1e-4, atol=1e-5)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = layer(x)
+    assert rounded.dtype == torch.bfloat16
+    torch.testing.assert_close(rounded.float(), expected, rtol=0.05, atol=0.1)
+
+
+def test_many_inputs_pay_for_a_weight_of_their_own():
+    """Of full rank it takes fewer multiplications then; LoRA's rank is too small for any number."""
+    thick = adapted("svfit").get_submodule("0.attention.qkv")
+    few, many = torch.zeros(8, 8), torch.zeros(16, 8)
+    assert not thick._as_a_weight(few)
+    assert thick._as_a_weight(many)
+    with torch.no_grad():
+        assert thick._as_a_weight(few)
+        assert not thick._as_a_weight(few[:4])
+    thin = adapted("lora", rank=1, where="query").get_submodule("0.attention.qkv")
+    assert not thin._as_a_weight(torch.zeros(100_000, 8))
+
+
 def test_equals_peft():
     peft = pytest.importorskip("peft")
     ours = adapted("lora", rank=2, alpha=6.0, where="qkv|project")

@@ -55,10 +55,12 @@ def change(entries: int = 9, outputs: int = 10, inputs: int = 6) -> LowRankSpars
 
 
 def test_the_change_is_that_of_its_matrix():
-    x, made = torch.randn(2, 5, 6), change()
-    plain = nn.Linear(6, 10)
-    torch.testing.assert_close(made(x, plain), x @ made.matrix().T, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(made(x[0], plain), x[0] @ made.matrix().T, rtol=1e-5, atol=1e-5)
+    x, made, plain = torch.randn(2, 5, 6), change(), nn.Linear(6, 10)
+    layer = Adapted(plain)
+    layer.additions["dsee"], layer.rows["dsee"] = made, None
+    for given in (x, x[0], x[0, 0]):
+        expected = plain(given) + given @ made.matrix().T
+        torch.testing.assert_close(layer(given), expected, rtol=1e-5, atol=1e-5)
     assert int((made.sparse != 0).sum()) == 9
 
 

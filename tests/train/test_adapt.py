@@ -6,10 +6,19 @@ import pytest
 import torch
 from torch import nn
 
-from sonograph import registry
+from sonograph import registry, weights
 from sonograph.errors import InputError
+from sonograph.nn.adaptation import merge
 from sonograph.nn.transformer import PreNormBlock
-from sonograph.train.adapt import adapt, cost, methods_of, trainable_parameters, within
+from sonograph.train.adapt import (
+    adapt,
+    cost,
+    lower_ranks,
+    methods_of,
+    trainable_parameters,
+    within,
+)
+from tests.nn.test_adaptation import disturb
 
 LISTED = [one for one in registry.methods().values() if one.trained is not None]
 
@@ -105,3 +114,57 @@ def test_budgets_that_cannot_be_met():
 def test_a_budget_larger_than_the_layers_takes_the_largest_rank():
     (method,) = within(registry.build("ssast-test"), methods_of("svfit"), "90%")
     assert method.rank == 48
+
+
+def thin_network(narrowest: int = 1) -> nn.Module:
+    """Layers without attention: one of them reads a single number, as of an envelope."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(narrowest, 32), nn.GELU(), nn.Linear(32, 32))
+
+
+@pytest.mark.parametrize("method", ["lora", "svfit", "dsee"])
+def test_a_layer_too_thin_for_the_rank_takes_what_fits(method):
+    """Found by a pattern or by itself; the scale of LoRA stays that of the other layers."""
+    settings = {"rank": 8, "where": "*"} | ({"entries": 4} if method == "dsee" else {})
+    (one,) = methods_of(method, settings)
+    assert lower_ranks(thin_network(), [one]) == {"0": 1}
+    model = adapt(thin_network(), one, head="none")
+    ranks = [layer.additions[method].rank for layer in (model[0], model[2])]
+    assert ranks == [1, 8]
+    x = torch.randn(3, 1)
+    assert torch.equal(model(x), thin_network()(x))
+    model(x).square().mean().backward()
+    disturb(model)
+    expected = model(x)
+    torch.testing.assert_close(merge(model)(x), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_lowered_rank_keeps_the_scale_of_the_others():
+    model = adapt(thin_network(), "lora", head="none", rank=8, alpha=16.0)
+    assert [model[k].additions["lora"].scale for k in (0, 2)] == [2.0, 2.0]
+
+
+@pytest.mark.parametrize("method", ["lora", "svfit", "dsee"])
+def test_a_rank_that_fits_nothing_that_was_named_is_refused(method):
+    with pytest.raises(InputError, match=r"rank 8 .* of 32 x 1 \(0\): it lies between 1 and 1"):
+        adapt(thin_network(), method, head="none", rank=8, where="0")
+    with pytest.raises(InputError, match=r"32 x 32 \(2, the widest of 2 layers\)"):
+        adapt(thin_network(), method, head="none", rank=33, where="*")
+
+
+class Envelope(nn.Module):
+    """An encoder that `cost` can build again, with one layer of a single input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = thin_network()
+
+
+@pytest.mark.parametrize(("budget", "rank"), [(33 + 64, 1), (33 + 3 * 64, 3), ("99%", 16)])
+def test_a_budget_reaches_past_the_thinnest_layer(budget, rank, monkeypatch):
+    """Rank r costs 33 numbers in the layer of 32 x 1, which has rank 1, and 64 r in the other."""
+    monkeypatch.setattr(weights, "description", lambda encoder: {})
+    monkeypatch.setattr(weights, "build", lambda described: Envelope())
+    (method,) = within(Envelope(), methods_of("lora"), budget)
+    assert method.rank == rank
+    assert lower_ranks(Envelope(), [method]) == ({} if rank == 1 else {"layers.0": 1})

@@ -11,12 +11,12 @@ import torch
 from sonograph import registry, weights
 from sonograph.errors import InputError
 from sonograph.report.choice import choice_page
-from sonograph.train.auto import Candidate, Search, drop_hopeless, search
+from sonograph.train.auto import Candidate, Search, better_rate, drop_hopeless, search
 from sonograph.train.finetune import measure
 from tests.train.test_finetune import examples
 
 __all__ = ["examples"]
-QUICK = Search(minutes=0.5, methods=("linear", "lora", "adapter"), finalists=2, folds=2, batch=4)
+QUICK = Search(minutes=9.0, methods=("linear", "lora", "adapter"), finalists=2, folds=2, batch=4)
 FOLDS = [
     ([k for k in range(12) if k // 4 != fold], list(range(4 * fold, 4 * fold + 4)))
     for fold in range(3)
@@ -40,6 +40,8 @@ def test_it_leaves_a_model_that_answers_and_says_why(examples, small, tmp_path):
     tried = [one for one in found.candidates if one.first is not None]
     assert all(bool(one.dropped) != bool(one.folds) for one in tried)
     assert all(len(one.folds) == 2 for one in tried if one.folds)
+    assert all((one.other_rate is not None) == bool(one.folds) for one in tried)
+    assert all(one.first >= one.other_rate for one in tried if one.folds)
     loaded = weights.load(tmp_path / "run")
     assert torch.equal(measure(loaded, examples).scores, found.measured.scores)
     told = json.loads((tmp_path / "run" / "report.json").read_text())
@@ -90,6 +92,31 @@ def test_hopeless_is_who_cannot_reach_what_the_leader_has():
     assert found["a"] == found["b"] == found["d"] == ""
     assert "forecast to end at 72.0% (at most 75.0%), below what a has" in found["c"]
     assert "behind a (80.0%) by more than chance" in found["e"]
+
+
+def test_the_better_of_two_rates_is_kept_and_the_other_told():
+    own = stand("a", 0.5)
+    for first, rate, left in ((0.6, 2.0, 0.5), (0.5, 1.0, 0.5), (0.4, 1.0, 0.4)):
+        found = better_rate(own, dataclasses.replace(own, first=first, rate=2.0))
+        assert (found.rate, found.other_rate) == (rate, left)
+
+
+def test_a_finalist_goes_on_at_the_rate_it_kept(examples, small, tmp_path, monkeypatch):
+    """Where only the second rate learns anything, everything later is trained at it."""
+    taken = lambda own, other: dataclasses.replace(other, other_rate=own.first)  # noqa: E731
+    monkeypatch.setattr("sonograph.train.auto.better_rate", taken)
+    config = dataclasses.replace(QUICK, methods=("linear",))
+    search(registry.build("ssast-test"), examples, FOLDS, None, tmp_path, config)
+    rates = {}
+    for path in sorted((tmp_path / "tried").iterdir()):
+        card = json.loads((path / "card.json").read_text())
+        rates[path.name] = card["finetune"]["train"]["lr"]
+    own = registry.methods()["linear"].make().lr
+    assert rates.pop("linear-final") == 2 * own
+    assert {name for name, rate in rates.items() if rate == own} == {
+        name for name in rates if "rate2" not in name
+    }
+    assert sum("rate2" in name for name in rates) == 2
 
 
 def test_few_clips_drop_nobody_by_chance_but_only_some_go_on():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import re
@@ -259,6 +260,51 @@ def test_peft_reads_what_lora_leaves(where, base, tmp_path, examples):
     expected = done.model.eval()(examples.features)
     torch.testing.assert_close(ours(examples.features), expected, rtol=0, atol=1e-6)
     torch.testing.assert_close(theirs(examples.features), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("preset", ["ssast-test", "panns-test"])
+def test_peft_reads_the_norms_that_learned(preset, tmp_path):
+    """With the statistics of batch norms; under the names that peft itself writes."""
+    peft = pytest.importorskip("peft")
+    torch.manual_seed(0)
+    case = Case(registry.preset(preset))
+    encoder = case.build()
+    features, labels = case.features(2), ["a", "b"]
+    model = Classifier(copy.deepcopy(encoder), labels)
+    adapt(model, "norms")
+    disturb(model)
+    weights.save_folder(tmp_path / "base", encoder, {"name": "base"})
+    base = weights.base_of(str(tmp_path / "base"), encoder)
+    weights.save_adapted(tmp_path / "mine", model, {}, base)
+    expected = answers(model, features)
+    torch.testing.assert_close(answers(weights.load(tmp_path / "mine"), features), expected)
+    plain = Classifier(copy.deepcopy(encoder), labels)
+    theirs = peft.PeftModel.from_pretrained(plain, str(tmp_path / "mine"))
+    torch.testing.assert_close(answers(theirs, features), expected)
+    config = peft.PeftConfig.from_pretrained(str(tmp_path / "mine"))
+    assert config.peft_type == "LN_TUNING"
+    again = peft.get_peft_model(Classifier(copy.deepcopy(encoder), labels), config)
+    again.save_pretrained(tmp_path / "theirs")
+    mine, peers = (weights.read_tensors(tmp_path / n / weights.DELTA) for n in ("mine", "theirs"))
+    assert {n: v.shape for n, v in mine.items()} == {n: v.shape for n, v in peers.items()}
+
+
+@pytest.mark.parametrize("method", ["lora", "norms"])
+def test_beside_another_adaptation_it_is_kept_under_names_of_ours(method, base, tmp_path):
+    """peft would look for the layers of the base as they were."""
+    first = Classifier(weights.load(base), ["a", "b"])
+    adapt(first, "svfit")
+    weights.save_adapted(tmp_path / "1", first, {}, weights.base_of(str(base), weights.load(base)))
+    start = weights.load(tmp_path / "1").encoder
+    kept = weights.base_of(str(tmp_path / "1"), start)
+    model = Classifier(start, ["a", "b"])
+    adapt(model, method)
+    disturb(model)
+    features = torch.randn(2, 128, 64)
+    expected = answers(model, features)
+    weights.save_adapted(tmp_path / "2", model, {}, kept)
+    assert not (tmp_path / "2" / weights.PEFT).exists()
+    torch.testing.assert_close(answers(weights.load(tmp_path / "2"), features), expected)
 
 
 def test_a_model_without_a_name_is_kept_whole(examples, tmp_path):

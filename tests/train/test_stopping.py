@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -73,7 +75,7 @@ def test_the_configuration_makes_the_rule(tmp_path):
     )
     summary = train(tmp_path, config)
     log = [line for line in read_log(tmp_path / "log.jsonl") if line["kind"] == "valid"]
-    rule = WhenFlat(50.0, "loss", "min")
+    rule = WhenFlat(50.0, "loss", "min", until=60)
     assert summary.steps < 60
     assert summary.ended == rule(log)
     assert [k for k in range(1, len(log) + 1) if rule(log[:k])] == [len(log)]
@@ -97,6 +99,48 @@ def test_flat_is_less_than_tau_to_gain():
     rising = [(k, 0.9 - 0.5 / k) for k in range(1, 41)]
     assert WhenFlat(0.05, "accuracy", "max")(lines(rising, "accuracy"))
     assert not WhenFlat(0.01, "accuracy", "max")(lines(rising, "accuracy"))
+
+
+def test_what_the_plan_leaves_to_gain_counts_and_not_the_limit():
+    """1 + 2 / sqrt(k): at k = 16 the limit is 0.5 away, the planned end at 25 only 0.1."""
+    curve = [(k, 1 + 2 / k**0.5) for k in range(1, 26)]
+    endless, planned = (WhenFlat(0.1001, "loss", "min", until=end) for end in (math.inf, 250))
+    assert not endless(lines(curve))
+    first = next(n for n in range(1, 26) if planned(lines(curve[:n])))
+    assert first == 16
+    assert "until step 250 at most 0.1 is left" in planned(lines(curve[:first]))
+
+
+# held-out loss of ssast-test on ESC-10 (batches of 8, constant rate), every 17 of 680 steps
+REAL = (
+    8.127, 7.875, 7.713, 7.420, 7.015, 6.732, 6.279, 5.994, 5.716, 5.544,
+    5.386, 5.558, 5.490, 5.212, 5.302, 5.280, 5.628, 5.467, 5.245, 5.280,
+    5.306, 5.264, 4.980, 4.983, 5.263, 5.125, 5.054, 4.953, 5.288, 5.130,
+    4.932, 4.968, 5.067, 4.937, 5.061, 5.047, 5.040, 5.124, 5.034, 4.923,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("tau", "step"), [(0.1, 612), (0.5, 425), (0.01, None)])
+def test_a_real_run_is_ended_and_loses_less_than_it_was_told(tau, step):
+    """Asked about endless steps, as the layer of convergence is, the rule would not end it."""
+    curve = [{"step": 17 * (k + 1), "loss": loss} for k, loss in enumerate(REAL)]
+    rule = WhenFlat(tau, "loss", "min", until=680)
+    ends = [n for n in range(1, 40) if rule(curve[:n])]
+    assert (curve[ends[0] - 1]["step"] if ends else None) == step
+    if step:
+        assert min(REAL[: ends[0]]) - min(REAL) < tau
+    assert not any(WhenFlat(tau, "loss", "min")(curve[:n]) for n in range(1, 41))
+
+
+def test_noise_does_not_end_a_run_that_gains_more_than_it():
+    """Over 20 draws of noise, a learner that goes on learning is not ended, one at rest is."""
+    rule = WhenFlat(0.05, "loss", "min", until=400)
+    for seed in range(20):
+        noise = 0.03 * torch.randn(40, generator=torch.Generator().manual_seed(seed))
+        learning = [(k, 3 - 0.05 * k + float(noise[k - 1])) for k in range(1, 31)]
+        assert not any(rule(lines(learning[:n])) for n in range(1, 31))
+        flat = [(k, 1 + 1 / k**2 + float(noise[k - 1])) for k in range(1, 41)]
+        assert any(rule(lines(flat[:n])) for n in range(1, 41))
 
 
 @pytest.mark.parametrize(

@@ -105,13 +105,24 @@ class Inserted(nn.Module):
 
 
 class Addition(nn.Module):
-    """A learned addition to the output of a layer, linear in the layer's input."""
+    """A learned addition to the output of a layer, linear in the layer's input.
+
+    rank: of the change of the layer's weight, as far as it is a product of two matrices.
+    """
 
     derived: ClassVar[tuple[str, ...]] = ()
+    rank: int
 
     def forward(self, x: Tensor, base: nn.Module) -> Tensor:
-        """What is added: for rows of outputs of `base`, from its input."""
+        """What is added to the output of a convolution `base`, from its input."""
         raise NotImplementedError
+
+    def thin(self) -> tuple[Float[Tensor, "r inputs"], Float[Tensor, "outputs r"]] | None:
+        """(down, up) of a change up @ down that a linear layer applies at once with its others."""
+        return None
+
+    def onto(self, y: Float[Tensor, "n outputs"], x: Float[Tensor, "n inputs"]) -> None:
+        """Add in place to the outputs of a linear layer what `thin` does not hold."""
 
     def matrix(self) -> Float[Tensor, "outputs inputs"]:
         """The same as a change of the layer's weight, kernels flattened with the inputs."""
@@ -122,6 +133,9 @@ class Addition(nn.Module):
         raise InputError(
             f"{type(self).__name__} cannot follow a layer that loses heads: leave one of them out"
         )
+
+
+WORTH = 0.9  # of the multiplications: above, a weight is not made for one pass
 
 
 class Adapted(Inserted):
@@ -136,14 +150,59 @@ class Adapted(Inserted):
         self.rows: dict[str, tuple[int, int] | None] = {}
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.base(x)
+        if not isinstance(self.base, nn.Linear):
+            y = self.base(x)
+            for addition in self.additions.values():
+                y = y + addition(x, self.base)
+            return y
+        flat = x.reshape(-1, x.shape[-1])
+        if self._as_a_weight(flat):
+            return F.linear(x, self.weight, self.bias)
+        y = self.base(flat)  # of nobody else, so that what is added needs no memory of its own
+        self._add_thin(y, flat)
         for name, addition in self.additions.items():
-            more, rows = addition(x, self.base), self.rows[name]
-            if rows is None:
-                y = y + more
-            else:  # outputs come last in a linear layer, the only kind that is fused
-                y = y + F.pad(more, (rows[0], y.shape[-1] - rows[1]))
-        return y
+            rows = self.rows[name]
+            addition.onto(y if rows is None else y[:, slice(*rows)], flat)  # type: ignore[operator]
+        return y.view(*x.shape[:-1], y.shape[-1])
+
+    def _add_thin(self, y: Float[Tensor, "n outputs"], x: Float[Tensor, "n inputs"]) -> None:
+        """Add all that is thin in one pass over y: what moves memory is what costs time here."""
+        downs, ups = [], []
+        for name, addition in self.additions.items():
+            if (factors := addition.thin()) is None:  # type: ignore[operator]
+                continue
+            down, up = factors
+            if rows := self.rows[name]:
+                up = F.pad(up, (0, 0, rows[0], y.shape[1] - rows[1]))
+            downs.append(down)
+            ups.append(up)
+        if downs:
+            down, up = (
+                (downs[0], ups[0]) if len(downs) == 1 else (torch.cat(downs), torch.cat(ups, 1))
+            )
+            add_product(y, F.linear(x, down), up)
+
+    def _as_a_weight(self, x: Float[Tensor, "n inputs"]) -> bool:
+        """Whether adding to the weight first takes clearly fewer multiplications for these inputs.
+
+        With n inputs, a layer of i inputs and o outputs and changes of rank r: n i o + n r (i + o)
+        beside it, n i o + r i o within, each once more for the gradients, and n i o for that of the
+        weight. A traced model keeps one way for inputs of every length.
+        """
+        if torch.compiler.is_compiling():
+            return False
+        n, (outputs, inputs) = len(x), self.base.weight.shape  # type: ignore[union-attr, misc]
+        passes, beside, within = 1, 0, 0
+        addition: Any
+        for name, addition in self.additions.items():
+            low, high = self.rows[name] or (0, outputs)
+            beside += n * addition.rank * (inputs + high - low)
+            within += addition.rank * inputs * (high - low)
+        plain = n * inputs * outputs
+        if torch.is_grad_enabled():
+            beside, within = 2 * beside, 2 * within + plain
+            passes = 2
+        return passes * plain + within < WORTH * (passes * plain + beside)
 
     @property
     def weight(self) -> Tensor:
@@ -180,16 +239,20 @@ def add(model: nn.Module, target: Target, name: str, addition: Addition) -> None
     layer.rows[key] = target.rows
 
 
-def through(
-    x: Tensor, base: nn.Module, down: Float[Tensor, "r inputs"], up: Float[Tensor, "outputs r"]
+def add_product(
+    y: Float[Tensor, "n outputs"], x: Float[Tensor, "n r"], up: Float[Tensor, "outputs r"]
+) -> None:
+    """y += x up^T, in the precision of y: in mixed precision nothing else would cast in place."""
+    y.addmm_(x.to(y.dtype), up.T.to(y.dtype))
+
+
+def convolved(
+    x: Tensor, base: Any, down: Float[Tensor, "r inputs"], up: Float[Tensor, "outputs r"]
 ) -> Tensor:
-    """up (down x), with x as `base` reads it: a linear layer's input, or a convolution's."""
-    if isinstance(base, nn.Linear):
-        return F.linear(F.linear(x, down), up)
-    layer: Any = base
-    kernel = down.view(len(down), *layer.weight.shape[1:])
+    """up (down x), with x as a convolution `base` reads it."""
+    kernel = down.view(len(down), *base.weight.shape[1:])
     convolve: Any = F.conv2d if isinstance(base, nn.Conv2d) else F.conv1d
-    narrow = convolve(x, kernel, None, layer.stride, layer.padding, layer.dilation)
+    narrow = convolve(x, kernel, None, base.stride, base.padding, base.dilation)
     return convolve(narrow, up.view(*up.shape, *(1 for _ in kernel.shape[2:])))
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sonograph.errors import InputError
-from sonograph.nn.adaptation import Addition, through
+from sonograph.nn.adaptation import Addition, convolved
 
 
 class LowRank(Addition):
@@ -32,8 +32,15 @@ class LowRank(Addition):
         self.up = nn.Parameter(matrix.new_zeros(outputs, rank))
         nn.init.kaiming_uniform_(self.down, a=math.sqrt(5))
 
+    @property
+    def rank(self) -> int:  # type: ignore[override]
+        return len(self.down)
+
     def forward(self, x: Tensor, base: nn.Module) -> Tensor:
-        return through(x, base, self.down, self.scale * self.up)  # scales the smaller side
+        return convolved(x, base, *self.thin())
+
+    def thin(self) -> tuple[Float[Tensor, "r inputs"], Float[Tensor, "outputs r"]]:
+        return self.down, self.scale * self.up
 
     def narrow(self, outputs: Tensor | None, inputs: Tensor | None) -> None:
         if outputs is not None:

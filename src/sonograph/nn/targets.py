@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import Any
@@ -128,3 +128,22 @@ def matrix_of(model: nn.Module, target: Target) -> Tensor:
     weight: Tensor = submodule(model, target.place).weight  # type: ignore[assignment]
     rows = slice(*target.rows) if target.rows else slice(None)
     return weight.detach().flatten(1)[rows]
+
+
+def ranks_of(model: nn.Module, chosen: Sequence[Target], rank: int) -> list[int]:
+    """The rank of a change of each of these layers: `rank`, or all that a thinner matrix has.
+
+    Raises InputError where it fits none of them, so that a layer which is named alone is never
+    given less than was asked for.
+    """
+    shapes = [matrix_of(model, target).shape for target in chosen]
+    most = [min(shape) for shape in shapes]
+    if rank > max(most):
+        widest = most.index(max(most))
+        outputs, inputs = shapes[widest]
+        among = "" if len(chosen) == 1 else f", the widest of {len(chosen)} layers"
+        raise InputError(
+            f"rank {rank} does not fit a matrix of {outputs} x {inputs} "
+            f"({chosen[widest].name}{among}): it lies between 1 and {max(most)}"
+        )
+    return [min(rank, full) for full in most]

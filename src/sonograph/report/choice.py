@@ -37,8 +37,8 @@ def choice_page(found: Found, title: str, path: str | os.PathLike[str]) -> Path:
         (
             "The clips that decided between models make the winner look better on them than it "
             "is. Only the clips that were held out from everything tell its accuracy.",
-            "Each method had one learning rate and one seed. Another seed may order methods that "
-            "lie close together in another way.",
+            "Each method had one seed, and one learning rate or, where it went on, two. Another "
+            "seed or rate may order methods that lie close together in another way.",
             "A forecast is made from the first third of one training. Where the curve is too "
             "short or too noisy there is none, and the method is judged by where it stands.",
         )
@@ -84,8 +84,8 @@ def _reasons(found: Found) -> Markup:
 
 def _candidates(found: Found) -> Markup:
     names = (
-        "method", "trained numbers", "after a third", "forecast for the end", "cross-validated",
-        "folds", "time an update", "",
+        "method", "trained numbers", "after a third", "rate", "at the other rate",
+        "forecast for the end", "cross-validated", "folds", "time an update", "",
     )  # fmt: skip
     head = tag("tr", None, *[tag("th", {"scope": "col"}, name) for name in names])
     order = sorted(found.candidates, key=lambda one: (not one.folds, -one.accuracy))
@@ -105,6 +105,8 @@ def _row(one: Candidate, found: Found) -> Markup:
     cells = (
         amount(one.trained) if one.trained else "the head alone",
         "" if one.first is None else percent(one.first, 1),
+        "" if one.first is None else "its own" if one.rate == 1 else f"{one.rate:g} times its own",
+        "" if one.other_rate is None else percent(one.other_rate, 1),
         ahead,
         percent(one.accuracy, 1) if one.folds else "",
         ", ".join(percent(value) for value in one.folds),

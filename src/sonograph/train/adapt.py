@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from sonograph import registry
 from sonograph.errors import InputError, did_you_mean
 from sonograph.nn.adaptation import Method
+from sonograph.nn.targets import ranks_of, select
 
 
 def adapt(
@@ -83,6 +84,20 @@ def _named_method(name: str) -> Method:
     return known[name].make()
 
 
+def lower_ranks(encoder: Any, methods: Sequence[Any]) -> dict[str, int]:
+    """Layers that are too thin for the rank of a method, and the rank that they get.
+
+    encoder: as it is before the methods are applied.
+    """
+    found: dict[str, int] = {}
+    for one in methods:
+        if asked := getattr(one, "rank", 0):
+            chosen = select(encoder, one.where)
+            ranks = zip(chosen, ranks_of(encoder, chosen, asked))
+            found |= {target.name: rank for target, rank in ranks if rank < asked}
+    return found
+
+
 def trainable_parameters(model: nn.Module) -> int:
     """How many numbers learn."""
     return sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
@@ -124,7 +139,7 @@ def within(encoder: Any, methods: Sequence[Method], budget: str | float) -> tupl
     def fits(size: int) -> bool:
         try:
             return cost(encoder, sized(size)) <= allowed
-        except InputError:  # larger than the smallest layer
+        except InputError:  # larger than the largest layer
             return False
 
     low = methods[place].least

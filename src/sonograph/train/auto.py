@@ -4,7 +4,8 @@
 
 A linear probe chooses how tokens are pooled. Few candidates begin on the first fold; what
 their learning curves forecast, or where nothing can be forecast how far they lie behind, decides
-who goes on, and the best of them are cross-validated over the other folds. The last fold teaches
+who goes on. Those who do are tried at a second learning rate, keep the better of the two, and are
+cross-validated over the other folds. The last fold teaches
 nothing: it decides what goes into the soup of the finished models. Started again on the same
 folder the search goes on with the plan that it began with.
 """
@@ -47,6 +48,7 @@ LOOKS = 12  # at the held-out clips, over the first round: enough for a forecast
 FEWEST, MOST = 40, 600  # updates of one training
 SHARE = 0.85  # of the time that is planned for; the rest is for reading and measuring
 LATEST = 0.65  # of the time: after that no further fold is begun, if one is done
+SECOND_RATE = 2.0  # times the method's own; of lower ones few updates make little (records/svfit)
 HEAD_UPDATES = 5  # times as many, where only the head learns: they cost next to nothing
 POOLS: tuple[Pooling, ...] = ("tokens", "statistics")
 PENALTY = 0.1  # of the probes that choose among them
@@ -75,6 +77,8 @@ class Candidate:
     first: float | None = None  # accuracy after the first round, on the first fold
     curve: tuple[tuple[float, float], ...] = ()  # (updates, accuracy) of the first round
     forecast: tuple[float, float, float] | None = None  # mean, low, high at the end of training
+    rate: float = 1.0  # times the method's own learning rate
+    other_rate: float | None = None  # accuracy of the first round at the rate that was left
     folds: tuple[float, ...] = ()  # accuracy of each fold, of finalists
     dropped: str = ""  # why it went no further
 
@@ -125,11 +129,7 @@ def search(
     labels are too few for that many folds.
     """
     began, folder = time.perf_counter(), Path(folder)
-    if len(folds) != config.folds + 1 or any(not (learn and held) for learn, held in folds):
-        raise InputError(
-            f"{len(examples)} labelled clips do not make {config.folds + 1} folds of recordings of "
-            "their own: give more, or choose a method yourself"
-        )
+    require_folds(folds, config, len(examples))
     run = _Runs(encoder, examples, folder, config)
     run.agree()
     pools: dict[str, float] = {pool: run.probed(pool, folds[:-1]) for pool in POOLS}
@@ -139,16 +139,21 @@ def search(
     going = [c for c in candidates if not c.dropped]
     tell = progress("first round")
     for number, one in enumerate(going):
-        answered, curve = run(one, folds[0], 0, updates // 3, updates)
-        going[number] = dataclasses.replace(
-            one,
-            first=answered.accuracy,
-            curve=tuple(curve),
-            forecast=_forecast(curve, updates),
-        )
+        going[number] = _begun(run, one, folds[0], updates)
         tell(number + 1, len(going), one.method)
     going = drop_hopeless(going, len(folds[0][1]), config.finalists)
-    tell, finalists = progress("cross-validation"), [c for c in going if not c.dropped]
+    tell, finalists = progress("second rate"), [c for c in going if not c.dropped]
+    for number, one in enumerate(finalists):
+        other = _begun(run, dataclasses.replace(one, rate=SECOND_RATE), folds[0], updates)
+        finalists[number] = better_rate(one, other)
+        tell(number + 1, len(finalists), one.method)
+    rates = [
+        f"{one.method} learns at {one.rate:g} times its own rate: {one.first:.1%} after the first "
+        f"round, {one.other_rate:.1%} at its own"
+        for one in finalists
+        if one.rate != 1
+    ]
+    tell = progress("cross-validation")
     late = []
     for k, fold in enumerate(folds[: config.folds]):
         if k and time.perf_counter() - began > LATEST * config.minutes * 60:
@@ -165,7 +170,7 @@ def search(
     kept, why, chosen = _finish(run, finalists, folds[-1], updates, base, progress)
     model = weights.load_folder(folder)
     measured = None if test is None or not len(test) else measure(model, test)
-    why = [*late, *why]
+    why = [*rates, *late, *why]
     why.insert(0, f"tokens are pooled as {run.pool}: a linear probe reaches {words}")
     found = Found(
         model,
@@ -180,6 +185,15 @@ def search(
     )
     weights.write_json(folder / REPORT, found.to_json())
     return found
+
+
+def require_folds(folds: Sequence[tuple[list[int], list[int]]], config: Search, clips: int) -> None:
+    """Raise InputError where the labelled clips are too few to choose a method by."""
+    if len(folds) != config.folds + 1 or any(not (learn and held) for learn, held in folds):
+        raise InputError(
+            f"{clips} labelled clips do not make {config.folds + 1} folds of recordings of "
+            "their own: give more, or choose a method yourself"
+        )
 
 
 class _Runs:
@@ -223,14 +237,15 @@ class _Runs:
         """
         learn, held = (self.examples.take(rows) for rows in fold)
         times = HEAD_UPDATES if _head_only(one.method) else 1
-        plan = self.plan(one.method, updates * times).override(
+        plan = self.plan(one, updates * times).override(
             {
                 "train.schedule": "constant",
                 "train.warmup_steps": all_updates * times // 20,
                 "train.eval_every": max(1, all_updates * times // 3 // LOOKS),
             }
         )
-        place = self.folder / f"{one.method}-{self.pool}-fold{k}"
+        rate = "" if one.rate == 1 else f"-rate{one.rate:g}"
+        place = self.folder / f"{one.method}-{self.pool}{rate}-fold{k}"
         done = finetune(copy.deepcopy(self.encoder), learn, held, place, plan)
         lines = read_log(place / "training" / "log.jsonl")
         curve = [
@@ -239,12 +254,12 @@ class _Runs:
         assert done.measured is not None
         return done.measured, curve
 
-    def plan(self, method: str, updates: int) -> Finetune:
-        """A method at its own learning rate."""
-        return Finetune(method=method, pool=self.pool, batch=self.config.batch).override(
+    def plan(self, one: Candidate, updates: int) -> Finetune:
+        """A method at its learning rate."""
+        return Finetune(method=one.method, pool=self.pool, batch=self.config.batch).override(
             {
                 "train.steps": updates,
-                "train.lr": min(one.lr for one in methods_of(method)),
+                "train.lr": one.rate * min(method.lr for method in methods_of(one.method)),
                 "train.warmup_steps": updates // 10,
                 "train.seed": self.config.seed,
                 "train.log_every": max(1, updates // 10),
@@ -304,10 +319,12 @@ def _cost(one: Candidate) -> float:
 
 
 def _affordable(found: Sequence[Candidate], config: Search) -> int:
-    """Updates of a training: a third of one each, the dearest over every fold, and at the end."""
+    """Updates of a training: a third of one each, of the dearest at a second rate too, and those
+    over every fold and at the end."""
     costs = sorted(_cost(one) for one in found if not one.dropped)
     last = costs[-config.finalists :]  # it may be the dearest that go on
-    an_update = sum(costs) / 3 + sum(last) * (config.folds - 1 / 3 + 1)
+    # the first fold goes on from the first round, but not if that was at the rate that is left
+    an_update = sum(costs) / 3 + sum(last) * (1 / 3 + config.folds + 1)
     return int(SHARE * config.minutes * 60 / an_update)
 
 
@@ -320,11 +337,28 @@ def _seconds(run: _Runs, method: str, updates: int = 6) -> float:
     rows = list(range(min(len(run.examples), 2 * run.config.batch)))
     few = run.examples.take(rows)
     with tempfile.TemporaryDirectory() as folder:
-        done = finetune(copy.deepcopy(run.encoder), few, None, folder, run.plan(method, updates))
+        done = finetune(
+            copy.deepcopy(run.encoder), few, None, folder, run.plan(Candidate(method), updates)
+        )
         lines = read_log(Path(folder) / "training" / "log.jsonl")
     speeds = [line["clips_per_s"] for line in lines if line.get("clips_per_s")]
     later = speeds[1:] or speeds
     return run.config.batch / statistics.median(later) if later else done.seconds / updates
+
+
+def _begun(
+    run: _Runs, one: Candidate, fold: tuple[list[int], list[int]], updates: int
+) -> Candidate:
+    """A candidate after its first round."""
+    answered, curve = run(one, fold, 0, updates // 3, updates)
+    forecast = _forecast(curve, updates)
+    return dataclasses.replace(one, first=answered.accuracy, curve=tuple(curve), forecast=forecast)
+
+
+def better_rate(own: Candidate, other: Candidate) -> Candidate:
+    """The one that is further after the first round; the method's own rate where they are even."""
+    kept, left = (other, own) if (other.first or 0.0) > (own.first or 0.0) else (own, other)
+    return dataclasses.replace(kept, other_rate=left.first)
 
 
 def _forecast(curve: list[tuple[float, float]], at: int) -> tuple[float, float, float] | None:
@@ -391,7 +425,7 @@ def _finish(
         times = HEAD_UPDATES if _head_only(one.method) else 1
         place = run.folder / f"{one.method}-final"
         start = copy.deepcopy(run.encoder)
-        done = finetune(start, learn, choose, place, run.plan(one.method, updates * times))
+        done = finetune(start, learn, choose, place, run.plan(one, updates * times))
         assert done.measured is not None
         singles[one.method] = done.measured.accuracy
         if _plain(place):
@@ -420,7 +454,8 @@ def _finish(
         why.append(f"no mean of {', '.join(pots)} is better than the best alone")
     elif len(singles) > 1:
         why.append("fewer than two finalists become plain weights, so nothing was averaged")
-    kept = run.plan(best, updates * (HEAD_UPDATES if _head_only(best) else 1))
+    winner = next(one for one in finalists if one.method == best)
+    kept = run.plan(winner, updates * (HEAD_UPDATES if _head_only(best) else 1))
     methods = methods_of(best)
     if base and all(one.changes != "encoder" for one in methods):
         # once more from its own training, to leave the delta alone

@@ -113,7 +113,7 @@ class Trainer:
         if best is None and (config.schedule == "plateau" or config.stop_when_flat):
             raise InputError("a plateau and an early stop follow a number: say which in `best`")
         if config.stop_when_flat and stopping is None and best is not None:
-            stopping = WhenFlat(config.stop_when_flat, *best)
+            stopping = WhenFlat(config.stop_when_flat, *best, until=config.steps)
         if stopping is not None and evaluate is None:
             raise InputError("a stopping rule follows evaluations: give `evaluate`")
         if config.schedule == "plateau" and evaluate is None:

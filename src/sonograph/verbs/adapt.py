@@ -54,6 +54,7 @@ def run(args: Args) -> int:
     from sonograph.data.named import held_out, open_data, task_of
     from sonograph.metrics.intervals import proportion_interval
     from sonograph.progress import Line
+    from sonograph.train.adapt import lower_ranks
     from sonograph.train.finetune import (
         Finetune,
         chosen_methods,
@@ -62,7 +63,7 @@ def run(args: Args) -> int:
         frames_of,
         watching,
     )
-    from sonograph.train.plan import agree, fingerprint, warmup
+    from sonograph.train.plan import agree, begun, fingerprint, warmup
     from sonograph.verbs import show
     from sonograph.verbs.train import assignments
 
@@ -82,34 +83,39 @@ def run(args: Args) -> int:
         args,
     )
     methods = chosen_methods(encoder, config)
+    lower = lower_ranks(encoder, methods)
     output = args.output or Path("runs") / f"{name}-{task}-{args.method}"
     every = watching(config.train.steps, config.batch, len(test))
     config = config.override(
         {"train.warmup_steps": warmup(output, config.train), "train.eval_every": every}
     )
 
-    agree(
-        output,
-        {
-            "from": args.model,
-            "task": task,
-            "method": args.method,
-            "settings": [one.to_dict() for one in methods],
-            "pool": args.pool,
-            "batch": config.batch,
-            "warmup_steps": config.train.warmup_steps,
-            "learn": fingerprint(train),
-            "held out": fingerprint(test),
-        },
-    )
+    plan = {
+        "from": args.model,
+        "task": task,
+        "method": args.method,
+        "settings": [one.to_dict() for one in methods],
+        "pool": args.pool,
+        "batch": config.batch,
+        "warmup_steps": config.train.warmup_steps,
+        "learn": fingerprint(train),
+        "held out": fingerprint(test),
+    }
+    if begun(output):
+        agree(output, plan)
     frames, reading = frames_of(everything.labelled(task), encoder), Line("reading")
     learn = examples_of(train, task, encoder.spec, frames, progress=reading)
     check = examples_of(test, task, encoder.spec, frames, learn.classes) if len(test) else None
+    agree(output, plan)  # what cannot be read begins no run
     print(
         f"{origin}: {len(learn.classes)} classes of {task}, {len(learn)} clips to learn from, "
         f"{len(test)} held out, into {output}",
         file=sys.stderr,
     )
+    if lower:
+        shown = ", ".join(f"{layer} {rank}" for layer, rank in list(lower.items())[:3])
+        more = f" and {len(lower) - 3} more" if len(lower) > 3 else ""
+        print(f"too thin for the rank, which is lower there: {shown}{more}", file=sys.stderr)
     unheard = sorted(set(learn.classes) - {clip.labels[task] for clip in test})
     if len(test) and unheard:
         print(f"no clip is held out of: {', '.join(unheard)}", file=sys.stderr)
@@ -122,6 +128,7 @@ def run(args: Args) -> int:
         "data": list(args.data),
         "hold_out": args.hold_out,
         "train_clips": len(learn),
+        "lower_ranks": lower,
     }
     kept = None if args.merge else base
     result = finetune(encoder, learn, check, output, config, card, Line("teaching"), kept)
@@ -131,6 +138,7 @@ def run(args: Args) -> int:
         "task": task,
         "classes": list(learn.classes),
         "method": args.method,
+        "lower_ranks": lower,
         "train_clips": len(learn),
         "test_clips": len(test),
         "seconds": round(result.seconds, 2),
@@ -175,9 +183,9 @@ def _auto(
     from sonograph.metrics.intervals import proportion_interval
     from sonograph.progress import Line
     from sonograph.report.choice import choice_page
-    from sonograph.train.auto import Search, search
+    from sonograph.train.auto import Search, require_folds, search
     from sonograph.train.finetune import examples_of, frames_of
-    from sonograph.train.plan import agree, fingerprint
+    from sonograph.train.plan import agree, begun, fingerprint
     from sonograph.verbs import show
 
     chosen = {"--set": args.set, "--budget": args.budget, "--steps": args.steps, "--lr": args.lr}
@@ -185,8 +193,15 @@ def _auto(
         raise InputError(f"{given[0]} is of one method: --method auto has its own")
     output = args.output or Path("runs") / f"{name}-{task}-auto"
     config = Search(minutes=args.minutes, seed=args.seed, batch=args.batch or Search.batch)
-    plan = {"from": args.model, "task": task, "method": "auto", "search": config.to_dict()}
-    agree(output, {**plan, "learn": fingerprint(train), "held out": fingerprint(test)})
+    plan: dict[str, Any] = {
+        "from": args.model,
+        "task": task,
+        "method": "auto",
+        "search": config.to_dict(),
+    }
+    plan |= {"learn": fingerprint(train), "held out": fingerprint(test)}
+    if begun(output):
+        agree(output, plan)
     frames = frames_of(everything.labelled(task), encoder)
     learn = examples_of(train, task, encoder.spec, frames, progress=Line("reading"))
     check = examples_of(test, task, encoder.spec, frames, learn.classes) if len(test) else None
@@ -195,6 +210,8 @@ def _auto(
         ([row[clip.id] for clip in taught], [row[clip.id] for clip in held])
         for taught, held in train.folds(task, config.folds + 1)
     ]
+    require_folds(folds, config, len(learn))
+    agree(output, plan)
     found = search(encoder, learn, folds, check, output, config, None if args.merge else base, Line)
     page = choice_page(found, f"{origin}, taught {task}", output / "report.html")
     told: dict[str, Any] = {"folder": str(output), "from": origin, "task": task, **found.to_json()}

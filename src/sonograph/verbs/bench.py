@@ -88,6 +88,8 @@ def _record(module: Any, rows: list[dict[str, Any]], timing: Any) -> Any:
         Figure(
             name=f"{row['name']} ({row['peer']})" if "peer" in row else row["name"],
             value=timing.amount(row),
+            low=row.get("low"),
+            high=row.get("high"),
             unit="times as fast" if "ratio" in row else row["unit"],
             goal=timing.goal(row),
         )

@@ -32,8 +32,9 @@ class Args:
     task: str | None = None
     """Which labels, for objectives that learn from labels, where clips have several."""
     stop_when_flat: float | None = None
-    """Stop where the held-out loss (or what the recipe follows) has less than this left to gain;
-    forty evaluations in all, unless the recipe has more. A falling learning rate moves the end."""
+    """Stop where the held-out loss (or what the recipe follows) has less than this left to gain in
+    the steps to come; forty evaluations in all, unless the recipe has more. What the end of a
+    falling learning rate brings cannot be seen before: --set train.schedule=constant."""
     set: tuple[str, ...] = ()
     """More of the recipe, as FIELD=VALUE: --set train.weight_decay=0.05 workers=2."""
     folder: Path | None = None

@@ -37,7 +37,16 @@ from sonograph.errors import InputError
 from sonograph.nn.adaptation import Adapted, Addition, Method, add
 from sonograph.nn.lowrank import LowRank
 from sonograph.nn.pruning import attentions, keep_heads, largest, prune, unpacked
-from sonograph.nn.targets import ATTENTION, Target, fits, layers, matrix_of, select, targets
+from sonograph.nn.targets import (
+    ATTENTION,
+    Target,
+    fits,
+    layers,
+    matrix_of,
+    ranks_of,
+    select,
+    targets,
+)
 from sonograph.registry import About, register_method
 
 Places = Literal["greedy", "random", "largest"]
@@ -138,15 +147,19 @@ class LowRankSparse(Addition):
         self.register_buffer("places", places)
         self.values = nn.Parameter(matrix.new_zeros(places.shape[1]))
 
-    def forward(self, x: Tensor, base: nn.Module) -> Tensor:
-        more = self.low(x, base)
-        if not len(self.values):
-            return more
-        rows, columns = self.places
-        # tokens last: gathers and sums then go along memory
-        picked = x.flatten(0, -2).T[columns] * (self.low.scale * self.values)[:, None]
-        flat = picked.new_zeros(more.shape[-1], picked.shape[1]).index_add(0, rows, picked)
-        return more + flat.T.view_as(more)
+    @property
+    def rank(self) -> int:  # type: ignore[override]
+        return self.low.rank
+
+    def thin(self) -> tuple[Float[Tensor, "r inputs"], Float[Tensor, "outputs r"]]:
+        return self.low.thin()
+
+    def onto(self, y: Float[Tensor, "n outputs"], x: Float[Tensor, "n inputs"]) -> None:
+        """The sparse entries alone."""
+        if len(self.values):
+            rows, columns = self.places
+            picked = x.T[columns] * (self.low.scale * self.values)[:, None]
+            y.T.index_add_(0, rows, picked.to(y.dtype))
 
     @property
     def sparse(self) -> Float[Tensor, "outputs inputs"]:
@@ -282,10 +295,10 @@ class DSEE(Method):
             raise InputError(f"heads have no score {self.score!r}: one of {', '.join(OF_HEADS)}")
 
     def insert(self, encoder: nn.Module) -> None:
-        for target in self._targets(encoder):
+        for target, rank in self._targets(encoder):
             matrix = matrix_of(encoder, target)
             places = places_of(matrix, self.entries, self.mask, self.rounds)
-            self._add(encoder, target, matrix, places)
+            self._add(encoder, target, matrix, rank, places)
         if self.heads:
             found = _attentions_with_changes(encoder)
             if not found:
@@ -300,9 +313,9 @@ class DSEE(Method):
     def reinsert(self, encoder: nn.Module, kept: Mapping[str, Tensor]) -> None:
         """Nothing is decomposed: places, masks and heads are those that were kept."""
         plain = {key.replace(".base.", "."): value for key, value in kept.items()}
-        for target in self._targets(encoder):
+        for target, rank in self._targets(encoder):
             matrix = matrix_of(encoder, target)
-            self._add(encoder, target, matrix, torch.empty(2, 0, dtype=torch.long))
+            self._add(encoder, target, matrix, rank, torch.empty(2, 0, dtype=torch.long))
         for name, attention in attentions(encoder).items():
             if (heads := plain.get(f"{name}.heads.kept")) is not None:
                 keep_heads(attention, heads)
@@ -335,21 +348,25 @@ class DSEE(Method):
         if self.prune:
             self._prune(encoder)
 
-    def _targets(self, encoder: nn.Module) -> list[Target]:
+    def _targets(self, encoder: nn.Module) -> list[tuple[Target, int]]:
+        """The layers that change, and the rank of each."""
         known = targets(encoder)
         if not self.where and not any(fits(target.name, ATTENTION) for target in known):
             raise InputError(
                 "the encoder has no attention, whose queries and values DSEE changes: name other "
                 "layers by `where`, or use lora, which fits any encoder"
             )
-        return select(encoder, self.where)
+        chosen = select(encoder, self.where)
+        return list(zip(chosen, ranks_of(encoder, chosen, self.rank)))
 
-    def _add(self, encoder: nn.Module, target: Target, matrix: Tensor, places: Tensor) -> None:
+    def _add(
+        self, encoder: nn.Module, target: Target, matrix: Tensor, rank: int, places: Tensor
+    ) -> None:
         layer = dict(layers(encoder))[target.place]
         if not isinstance(_base(layer), nn.Linear):
             raise InputError(f"{target.name} is a convolution: DSEE changes linear layers")
         scale = self.alpha / self.rank
-        change = LowRankSparse(matrix, self.rank, scale, places.to(matrix.device))
+        change = LowRankSparse(matrix, rank, scale, places.to(matrix.device))
         add(encoder, target, "dsee", change)
 
     def _prune(self, encoder: nn.Module) -> None:

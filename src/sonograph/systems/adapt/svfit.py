@@ -24,13 +24,14 @@ import dataclasses
 from typing import Any, ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from sonograph.errors import InputError
-from sonograph.nn.adaptation import Adapted, Addition, Method, add, through
+from sonograph.nn.adaptation import Adapted, Addition, Method, add, add_product, convolved
 from sonograph.nn.svd import rank_for, truncated_svd
-from sonograph.nn.targets import matrix_of, select
+from sonograph.nn.targets import matrix_of, ranks_of, select
 from sonograph.registry import About, register_method
 
 Scaling = Literal["absolute", "relative"]
@@ -47,7 +48,7 @@ class SingularValues(Addition):
     def __init__(self, matrix: Float[Tensor, "outputs inputs"], rank: int, scaling: Scaling):
         super().__init__()
         u, s0, vh = truncated_svd(matrix, rank)
-        self.scaling = scaling
+        self.rank, self.scaling = rank, scaling
         self.register_buffer("u", u)
         self.register_buffer("s0", s0)
         self.register_buffer("vh", vh)
@@ -59,7 +60,10 @@ class SingularValues(Addition):
         return self.change if self.scaling == "absolute" else self.s0 * self.change
 
     def forward(self, x: Tensor, base: nn.Module) -> Tensor:
-        return through(x, base, self.vh, self.u * self.shift)
+        return convolved(x, base, self.vh, self.u * self.shift)
+
+    def onto(self, y: Float[Tensor, "n outputs"], x: Float[Tensor, "n inputs"]) -> None:
+        add_product(y, F.linear(x, self.vh) * self.shift, self.u)  # u needs no gradient like this
 
     def matrix(self) -> Float[Tensor, "outputs inputs"]:
         return (self.u * self.shift) @ self.vh
@@ -70,7 +74,7 @@ class SVFit(Method):
     """The singular values of chosen layers learn.
 
     Section 3.2 of the paper. where: which layers, see `nn.targets.select`.
-    rank: how many, 0 for as many as `share` asks; more than a matrix has is an error.
+    rank: how many, all of a matrix that has fewer; 0 for as many as `share` asks.
     share: the fewest whose energy is this share of the matrix's, over 99 % in the abstract; at 1,
         all of them, which is what the paper's parameter counts come from.
     """
@@ -93,9 +97,11 @@ class SVFit(Method):
             )
 
     def insert(self, encoder: nn.Module) -> None:
-        for target in select(encoder, self.where):
+        chosen = select(encoder, self.where)
+        ranks = ranks_of(encoder, chosen, self.rank) if self.rank else [0] * len(chosen)
+        for target, rank in zip(chosen, ranks):
             matrix = matrix_of(encoder, target)
-            rank = self.rank or self._rank_of(matrix)
+            rank = rank or self._rank_of(matrix)
             add(encoder, target, "svfit", SingularValues(matrix, rank, self.scaling))
 
     def _rank_of(self, matrix: Tensor) -> int:

@@ -2,11 +2,6 @@
 
 For whoever serves many small audio tasks from one backbone: a task is a few ten thousand numbers.
 Cappellazzo, Falavigna, Brutti and Ravanelli, "Parameter-Efficient Transfer Learning of Audio
-Spectrogram Transformers" (MLSP 2024). `selection` chooses among the weights there are, `lora` adds
-a low-rank change.
-
-For whoever serves many small audio tasks from one backbone: a task is a few ten thousand numbers.
-Cappellazzo, Falavigna, Brutti and Ravanelli, "Parameter-Efficient Transfer Learning of Audio
 Spectrogram Transformers" (MLSP 2024); its mixtures from "Efficient Fine-tuning of Audio Spectrogram
 Transformers via Soft Mixture of Adapters" (Interspeech 2024).
 
@@ -16,6 +11,7 @@ Transformers via Soft Mixture of Adapters" (Interspeech 2024).
     mixtures    soft and dense mixtures of adapters
     prompts     learned tokens, learned keys and values
     published   names of the Hugging Face AST and of what PETL_AST adds to it
+    peft_layout files as the library peft has them, of LoRA and of normalisation layers
 
 Published (0.2 to 0.3 % of an AST's numbers trained; ESC-50, UrbanSound8K, Speech Commands, Fluent
 Speech Commands): bottleneck adapters 88.4, 83.4, 91.3, 73.2; all of it 87.5, 84.3, 97.3, 93.3.
@@ -78,6 +74,9 @@ ABOUT = About(
         "official code pools over the prompts and takes that token out.",
         'Only the adapters learn, unless `norms="norm2|norm"` asks for the published ones too.',
         "LoRA is scaled by alpha / rank, as peft does; the official alpha / reduction is `scale`.",
+        "A delta of LoRA or of normalisation layers is kept as peft keeps it (LORA, LN_TUNING), "
+        "and peft reads it; for biases, adapters, prompts and prefixes of such encoders peft has "
+        "no method, and those are kept under names of ours.",
     ),
     faults=(
         "With another clip length the library builds the position table anew, as zeros, and the "

@@ -119,6 +119,10 @@ ABOUT = About(
         "first step has 5,000 units, its step in words: two percentage points a step. At the "
         "paper's value curves from a few hundred clips never come to rest. Chosen on made power "
         "laws with noise, before any real curve was seen.",
+        "`train --stop-when-flat` asks the last seven trends what the planned steps have left to "
+        "gain, not the layer of convergence, which looks at endless ones: of a real run of 680 "
+        "steps the layer ended nothing, even at a loss of 2; this ended it at step 612 for 0.1 "
+        "(0.009 lost) and at 425 for 0.5 (0.057 lost).",
         "Trends are found by eliminating the linear parameters and searching the third, not by "
         "trust-region steps: the same optimum, from no start. scipy's search agrees.",
         "A limit is bounded by 200 % but not by the highest observation, which noise would lift; "
