@@ -2,8 +2,7 @@
 
 A row is a dict with "name" and either "value" and "unit", or "ours_s", "theirs_s", "ratio" (theirs
 / ours, more than 1 means that we are faster) and "peer". Where there is a goal it is "at_least" or
-"at_most", of the ratio or the value. A ratio with "low" and "high" is measured that finely: its
-goal is missed where all of that interval misses it.
+"at_most", of the ratio or the value. A ratio may have "low" and "high", the interval of its median.
 """
 
 from __future__ import annotations
@@ -139,9 +138,9 @@ def goal(row: Row) -> str:
 def reached(row: Row) -> bool | None:
     """Whether the goal is met; None where there is none."""
     if "at_least" in row:
-        return bool(row.get("high", amount(row)) >= row["at_least"])
+        return amount(row) >= row["at_least"]
     if "at_most" in row:
-        return bool(row.get("low", amount(row)) <= row["at_most"])
+        return amount(row) <= row["at_most"]
     return None
 
 
