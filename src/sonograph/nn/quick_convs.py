@@ -32,7 +32,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
-PIECE = 2048  # steps whose transforms are held at once
+PIECE = 2048  # steps whose transforms a thread holds at once
 LEAST = 448  # channels times taps from which on transforms pay
 
 
@@ -215,7 +215,7 @@ def by_transforms(
     rows, (b, c, t) = x.mT.contiguous(), x.shape
     (m, n), steps, made = kernel.of_x.shape, len(kernel.back), kernel.kernels.shape[2]
     span, margin = dilation * steps, dilation * (n - steps) // 2
-    blocks, at_once = -(-t // span), max(1, PIECE // (span * b))
+    blocks, at_once = -(-t // span), max(1, PIECE * torch.get_num_threads() // (span * b))
     out = rows.new_empty(b, blocks * span, made)
     for first in range(0, blocks, at_once):
         count = min(at_once, blocks - first)
