@@ -18,7 +18,8 @@ What is fast, and why (HiFi-GAN V1 on one core of an EPYC, 110 GFLOP/s at best):
   channels gain nothing. The transforms are small dense matrices, made in float64; what comes out
   is nearer to the exact sum than the sum of so many products in float32 is.
 
-The transformed kernels are held beside the weights: up to 4.3 numbers for each of theirs.
+The transformed kernels are made at the first call and held beside the weights: up to 4.3 numbers
+for each of theirs, 166 MB beside the 56 MB of V1 and 1.3 MB beside the bundled voice's vocoder.
 """
 
 from __future__ import annotations
