@@ -1,7 +1,7 @@
 """HiFi-GAN V1 beside the Hugging Face class, iSTFTNet beside HiFi-GAN, a training step in turns.
 
-The first pair has the same weights and equal outputs. The second is what the paper is about, at
-full size with random weights. The third is one update of a vocoder and its discriminators by the
+The first pairs have the same weights and equal outputs. The next are what the paper is about, at
+full size with random weights. The last is one update of a vocoder and its discriminators by the
 trainer beside a plain loop with two optimisers that does the same.
 
     python -m benchmarks.vocoders [SECONDS]
@@ -42,13 +42,18 @@ def inference(seconds: float, repeats: int) -> list[Row]:
     rows = []
     frames = round(seconds * 22050 / 256)
     features = torch.randn(1, 80, frames)
-    theirs: Any = theirs_of(istftnet.hifigan_v1()).eval()
-    theirs.mean.zero_(), theirs.scale.fill_(1.0)
-    ours = vocoder_of(istftnet.load_published(theirs.state_dict()))
-    error = float((ours(features) - theirs(features.mT)).abs().max())
-    assert error < 1e-4, f"outputs differ by {error:.1e}"
-    times = alternately(partial(ours, features), partial(theirs, features.mT), repeats)
-    rows.append(pair(f"HiFi-GAN V1, {seconds:g} s", *times, "transformers SpeechT5HifiGan", 1.0))
+    for name, config, goal in (
+        ("HiFi-GAN V1", istftnet.hifigan_v1(), 1.0),
+        ("HiFi-GAN V2", istftnet.hifigan_v2(), None),
+    ):
+        theirs: Any = theirs_of(config).eval()
+        theirs.mean.zero_(), theirs.scale.fill_(1.0)
+        ours = vocoder_of(istftnet.load_published(theirs.state_dict()))
+        error = float((ours(features) - theirs(features.mT)).abs().max())
+        assert error < 1e-4, f"outputs differ by {error:.1e}"
+        times = alternately(partial(ours, features), partial(theirs, features.mT), repeats)
+        row = pair(f"{name}, {seconds:g} s", *times, "transformers SpeechT5HifiGan", goal)
+        rows.append(row)
     for ours_name, base, goal in (
         ("istftnet-v1-c8c8i", "hifigan-v1", 1.3),
         ("istftnet-v2-c8c8i", "hifigan-v2", None),

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from sonograph.nn.quick_convs import QuickConv
 from sonograph.nn.weight_norm import weight_norm
 
 SLOPE = 0.1  # of the leaky ReLUs inside; the one before the last layer has torch's default, 0.01
@@ -18,9 +19,7 @@ SLOPE = 0.1  # of the leaky ReLUs inside; the one before the last layer has torc
 
 def same(channels: int, kernel: int, dilation: int = 1) -> nn.Module:
     """A weight-normalised convolution that keeps channels and length; it begins at N(0, 0.01)."""
-    conv = nn.Conv1d(
-        channels, channels, kernel, dilation=dilation, padding=dilation * (kernel - 1) // 2
-    )
+    conv = QuickConv(channels, channels, kernel, dilation)
     nn.init.normal_(conv.weight, 0.0, 0.01)
     return weight_norm(conv)
 
@@ -39,7 +38,7 @@ class PairedBlock(nn.Module):
     def forward(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b c t"]:
         for dilated, plain in zip(self.convs1, self.convs2):
             inner = dilated(F.leaky_relu(x, SLOPE))
-            x = x + plain(F.leaky_relu(inner, SLOPE, inplace=True))
+            x = plain(F.leaky_relu(inner, SLOPE, inplace=True)).add_(x)
         return x
 
 
@@ -52,5 +51,5 @@ class SingleBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b c t"]:
         for dilated in self.convs:
-            x = x + dilated(F.leaky_relu(x, SLOPE))
+            x = dilated(F.leaky_relu(x, SLOPE)).add_(x)
         return x

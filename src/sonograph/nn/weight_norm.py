@@ -45,7 +45,8 @@ class WeightNorm(nn.Module):
     def plain(self) -> nn.Module:
         """The same layer with a plain weight."""
         layer = self.layer[0]
-        layer.weight = nn.Parameter(self.weight.detach().clone())
+        with torch.inference_mode(False), torch.no_grad():  # a weight that can tell of changes
+            layer.weight = nn.Parameter(self.weight.clone())
         layer.bias = self.bias
         return layer
 

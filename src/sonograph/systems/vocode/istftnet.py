@@ -40,6 +40,7 @@ from sonograph.losses.adversarial import discriminator_loss, feature_loss, gener
 from sonograph.losses.spectral import MelDistance, MultiResolutionStft
 from sonograph.nn.discriminators import Critics, Discriminators
 from sonograph.nn.hifigan import SLOPE, PairedBlock, SingleBlock
+from sonograph.nn.quick_convs import QuickConv, QuickTransposed
 from sonograph.nn.vocoder import Vocoder
 from sonograph.nn.weight_norm import old_names, weight_norm
 from sonograph.registry import About, register
@@ -89,9 +90,9 @@ class Generator(Vocoder):
         super().__init__()
         self.config, self.spec = config, config.features
         widths = [config.channels // 2**i for i in range(len(config.rates) + 1)]
-        self.conv_pre = weight_norm(nn.Conv1d(self.spec.rows, widths[0], 7, padding=3))
+        self.conv_pre = weight_norm(QuickConv(self.spec.rows, widths[0], 7))
         self.ups = nn.ModuleList(
-            _begun(nn.ConvTranspose1d(c, d, k, u, (k - u) // 2))
+            _begun(QuickTransposed(c, d, k, u, (k - u) // 2))
             for c, d, u, k in zip(widths, widths[1:], config.rates, config.kernels)
         )
         self.resblocks = nn.ModuleList(
@@ -100,7 +101,7 @@ class Generator(Vocoder):
             for kernel, dilations in zip(config.block_kernels, config.dilations)
         )
         made = config.fft_samples + 2 if config.fft_samples else 1
-        self.conv_post = _begun(nn.Conv1d(widths[-1], made, 7, padding=3))
+        self.conv_post = _begun(QuickConv(widths[-1], made, 7))
         if config.fft_samples:
             self.inverse = InverseStft(config.fft_samples, config.hop_samples, config.fft_samples)
 
