@@ -56,9 +56,10 @@ def contour(
     mask: Bool[Tensor, "b t"] | None = None,
     compat: Compat = "none",
 ) -> Float[Tensor, "b t"]:
-    """The contour of mean 0 and deviation 1 whose wavelets these are, nearly; 0 where `mask` is not.
+    """The contour of mean 0 and deviation 1 whose wavelets these are, nearly.
 
-    compat: "published" takes mean and deviation over the padding too, the latter of a sample.
+    It is 0 where `mask` is not. compat: "published" takes mean and deviation over the padding too,
+    the latter of a sample.
     """
     place = torch.arange(1, SCALES + 1, dtype=rows.dtype, device=rows.device)
     x = rows @ (place + 2.5) ** -2.5

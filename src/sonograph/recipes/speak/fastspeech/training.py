@@ -50,9 +50,9 @@ def recipe_of(name: str) -> Recipe:
     constant after the warm-up, 40,000 frames a batch. The paper's is Noam's curve; the warm-up and
     the rate it reaches at its peak are kept, with a cosine after it.
     """
-    if name == "fastspeech-test":
+    if name.endswith("-test"):
         return Recipe(batch=8).override({"train.steps": 200, "train.eval_every": 50})
-    if name == "fastspeech2-mini":
+    if name in ("fastspeech2-mini", "fastspeech2-wavelet-mini"):
         return Recipe()
     published = {"train.warmup_steps": 4000, "train.eval_every": 1000, "train.save_every": 1000}
     width = preset(name).make().to_dict()["width"]
@@ -74,6 +74,8 @@ def configured(name: str, speech: Speech) -> fastspeech.Config:
     found = speech.statistics()
     for field, key in (("pitch", "pitch_hz"), ("energy", "energy")):
         if getattr(config, field).level == "none":
+            continue
+        if field == "pitch" and config.pitch_code != "bins":  # those codes need no statistics
             continue
         mean, deviation = found[key]
         low = max(-mean / deviation, -4.0) if deviation > 0 else -4.0
