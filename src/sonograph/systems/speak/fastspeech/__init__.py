@@ -247,12 +247,12 @@ ABOUT = About(
         "or the Montreal aligner; `alignment.source=given` takes any others.",
         "Pitch of a token is the mean over its voiced frames, tokens without voice count as the "
         "mean of all; ming024 interpolates over unvoiced frames.",
-        'Pitch by wavelets (`pitch_code="wavelet"`, the paper\'s second version) is as NATSpeech has '
-        "it where the paper leaves it open: ten scales of 2 to 1024 frames, however long a frame "
-        "is; rows weighted on the way back only; absolute errors of rows, mean and deviation; 0.8 "
-        "of the predicted deviation is spoken. Ours: gaps are straight in octaves, not in Hz; "
-        "beyond its ends a contour is 0; padding is not counted; a clip without voice teaches none. "
-        "NATSpeech's energy beside it is not built.",
+        "Pitch by wavelets, the paper's second version, is as NATSpeech has it where the paper "
+        "leaves it open: ten scales of 2 to 1024 frames, however long a frame is; rows weighted "
+        "on the way back only; absolute errors of rows, mean and deviation; 0.8 of the predicted "
+        "deviation is spoken. Ours: gaps are straight in octaves, not in Hz; beyond its ends a "
+        "contour is 0; padding is not counted; a clip without voice teaches no pitch. NATSpeech's "
+        "energy beside it is not built.",
         "The normalised pitch is multiplied in Hz, not as a z-score; ends of tokens are rounded, "
         "so that a pace is exact; padding is masked everywhere. `compat=published` does as ming024 "
         "and NATSpeech do.",
