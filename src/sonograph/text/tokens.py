@@ -51,7 +51,7 @@ class Alphabet:
     gap: str = ""
     units: Units = "letters"
     prefix: str = ""
-    language: str = ""
+    language: Literal["", "en"] = ""
 
     def __post_init__(self) -> None:
         if len(set(self.symbols)) != len(self.symbols):

@@ -94,8 +94,8 @@ def utterance(
         )
     if table.language not in ("", language):
         raise InputError(
-            f"alphabet {table.name!r} is of {table.language!r} only: for {language!r} use "
-            "'characters', or 'ipa' with the extra espeak"
+            f"alphabet {table.name!r} is of English only: for {language!r} use 'characters', or "
+            "'ipa' with the extra espeak"
         )
     segments = [Segment(text)] if isinstance(text, str) else text
     segments = [segments] if isinstance(segments, Segment) else list(segments)
