@@ -1,8 +1,6 @@
-"""Wavelets of pitch: against the sum itself, the formula of the Fourier side, and back again."""
+"""Wavelets of pitch: against the sum itself, and back again."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 import pytest
@@ -34,32 +32,6 @@ def test_equals_the_sum(t):
     np.testing.assert_allclose(wavelets(torch.from_numpy(x)), wanted, atol=1e-12)
 
 
-def test_equals_pywavelets_up_to_its_steps():
-    """PyWavelets adds up the hat's integral in steps: near, where a scale is more than a few."""
-    pywt = pytest.importorskip("pywt")
-    x = smooth(400)
-    theirs, _ = pywt.cwt(x.numpy(), 2.0 ** np.arange(1, 11), "mexh", precision=14)
-    ours = wavelets(x).numpy()
-    for i in range(3, SCALES - 2):
-        assert np.corrcoef(theirs[i], ours[:, i])[0, 1] > 0.999
-        assert theirs[i].std() == pytest.approx(ours[:, i].std(), rel=0.02)
-
-
-@pytest.mark.parametrize("t", [100, 128, 129])
-def test_as_published_it_goes_round_at_a_power_of_two(t):
-    x = smooth(t).numpy()
-    n = 2 ** math.ceil(math.log2(t))
-    dt, wanted = 0.005, np.zeros((t, SCALES))  # seconds, as NATSpeech counts a frame
-    omega = 2 * np.pi * np.fft.fftfreq(n, dt)
-    for i in range(SCALES):
-        s = 2 * dt * 2**i
-        psi = (s * omega) ** 2 * np.exp(-((s * omega) ** 2) / 2) / np.sqrt(math.gamma(2.5))
-        norm = np.sqrt(s * omega[1] * n)
-        wanted[:, i] = np.fft.ifft(np.fft.fft(x, n) * norm * psi).real[:t]
-    found = wavelets(torch.from_numpy(x), "published")
-    np.testing.assert_allclose(found, wanted, atol=1e-9)
-
-
 @pytest.mark.parametrize("seed", range(5))
 def test_back_again_a_contour_has_its_shape(seed):
     x = smooth(300, seed)
@@ -81,6 +53,16 @@ def test_scales_are_as_far_apart_as_their_formula_says():
         for j in range(i):
             r = 2.0 ** (i - j)
             assert float(cosines[i, j]) == pytest.approx((2 * r / (1 + r * r)) ** 2.5, abs=2e-3)
+
+
+def test_one_frame_more_changes_little_unless_it_goes_round():
+    x = smooth(257)
+    change = {}
+    for compat in ("none", "published"):
+        longer, shorter = wavelets(x, compat), wavelets(x[:256], compat)
+        change[compat] = float((longer[:128] - shorter[:128]).abs().max())
+    assert change["none"] < 0.1
+    assert change["published"] > 5  # of rows as large as 11
 
 
 def test_padding_changes_nothing_unless_it_is_asked_to():

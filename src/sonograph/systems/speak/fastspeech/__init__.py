@@ -278,7 +278,7 @@ ABOUT = About(
     checks=(
         "tests/parity/test_fastspeech_transformers.py",
         "tests/parity/test_pitch_praat.py",
+        "tests/parity/test_pitch_wavelets.py",
         "tests/nn/test_monotonic.py",
-        "tests/nn/test_pitch_wavelets.py",
     ),
 )
