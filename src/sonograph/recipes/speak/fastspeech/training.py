@@ -17,6 +17,7 @@ from sonograph.recipes.speak.corpus import Speech, Suspicion, suspicious
 from sonograph.recipes.speak.left import before_and_after, card_of, leave, write_list
 from sonograph.registry import preset
 from sonograph.systems.speak import fastspeech
+from sonograph.systems.speak.fastspeech.variance import WaveletPitch
 from sonograph.train.trainer import Summary, TrainConfig
 
 
@@ -135,6 +136,9 @@ def learned(name: str, speech: Speech, folder: Path, recipe: Recipe, progress: P
         acoustic = fastspeech.build(configured(name, part))
         with torch.no_grad():  # begins at the mean spectrum: a third of a short training otherwise
             acoustic.project.bias.copy_(torch.from_numpy(part.mean_features()))
+        pitch = getattr(acoustic, "pitch", None)
+        if isinstance(pitch, WaveletPitch):
+            pitch.begin_at(*part.statistics()["pitch_hz"])
         return fastspeech.Pretraining(acoustic)
 
     return learn(begin, speech, folder, recipe, progress=progress)

@@ -155,6 +155,16 @@ class WaveletPitch(nn.Module):
             hz = hz if factor is None else times(hz, factor)
         return said, self.embed(MEL_PITCH.of(hz))
 
+    @torch.no_grad()
+    def begin_at(self, mean_hz: float, deviation_hz: float) -> None:
+        """Let an untrained model speak as high as a corpus does; 0 Hz, without voice: nothing.
+
+        ln F0 of 200 Hz is 5.3: the way there from 0 takes most of a short training.
+        """
+        bias = self.span[-1].bias
+        if mean_hz > 0 and isinstance(bias, Tensor):
+            bias.copy_(torch.tensor([math.log(mean_hz), deviation_hz / mean_hz]))
+
 
 def voiced_hz(
     octaves: Float[Tensor, "b t"], unvoiced: Tensor | None, mask: Tensor | None
