@@ -56,6 +56,18 @@ def test_it_learns_and_leaves_a_voice_and_its_lists(clips, tmp_path):
     assert again["loss_after"] == found["loss_after"]
 
 
+def test_pitch_by_wavelets_begins_at_the_voice(clips, tmp_path):
+    plan = recipe.recipe_of("fastspeech2-wavelet-test").override({"train.steps": 2})
+    found = recipe.train("fastspeech2-wavelet-test", clips, tmp_path, plan)
+    assert found["before"]["pitch_mean"] < 0.5  # of ln F0: it would be five
+    assert found["loss_after"] < found["loss_before"]
+    ids = torch.tensor([[1, 5, 9, 30]])
+    text = Text(ids, torch.tensor([4]), torch.zeros_like(ids))
+    with torch.no_grad():
+        said = weights.load_folder(tmp_path / "voice").eval()(text)
+    assert 100 < float(2 ** said.pitch.mean()) < 250
+
+
 def test_stopped_in_the_middle_it_goes_on_to_the_same_weights(clips, tmp_path):
     for steps in (3, 6):  # the cosine is of six steps either way
         plan = recipe.recipe_of("fastspeech-test").override(

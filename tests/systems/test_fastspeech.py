@@ -12,7 +12,7 @@ from sonograph.nn.acoustic import Controls, SpeechBatch, Text
 from sonograph.nn.length_regulator import lengthen
 from sonograph.systems.speak import fastspeech
 from sonograph.systems.speak.fastspeech import objective, published
-from sonograph.systems.speak.fastspeech.model import Binned
+from sonograph.systems.speak.fastspeech.variance import Binned
 
 SMALL = {
     "width": 16,
@@ -28,7 +28,9 @@ KINDS = (
     "fastspeech-xcmyz",
     "fastspeech2-ming024",
     "fastspeech2-mini",
+    "fastspeech2-wavelet-mini",
     "fastspeech-natspeech",
+    "fastspeech2-natspeech",
 )
 
 
@@ -87,7 +89,9 @@ def test_the_mini_model_has_the_size_of_the_sheet():
     assert sum(p.numel() for p in aligner.parameters()) == 177_040
 
 
-@pytest.mark.parametrize("name", ["fastspeech", "fastspeech-31", "fastspeech2-ming024"])
+@pytest.mark.parametrize(
+    "name", ["fastspeech", "fastspeech-31", "fastspeech2-ming024", "fastspeech2-natspeech"]
+)
 def test_published_sizes(name):
     model = registry.build(name, device="meta")
     assert sum(p.numel() for p in model.parameters()) == registry.preset(name).parameters
@@ -348,7 +352,12 @@ def unnamed(model: torch.nn.Module, build: published.Build) -> dict[str, torch.T
 
 
 @pytest.mark.parametrize(
-    ("name", "build"), [("fastspeech-xcmyz", "xcmyz"), ("fastspeech2-ming024", "ming024")]
+    ("name", "build"),
+    [
+        ("fastspeech-xcmyz", "xcmyz"),
+        ("fastspeech2-ming024", "ming024"),
+        ("fastspeech2-natspeech", "NATSpeech"),
+    ],
 )
 def test_published_names_go_there_and_back(name, build):
     model = small(name)
@@ -372,7 +381,9 @@ def test_other_files_are_not_taken_for_these():
         fastspeech.from_published({"encoder.weight": torch.zeros(1)})
 
 
-@pytest.mark.parametrize("name", ["fastspeech-test", "fastspeech-teacher-mini"])
+@pytest.mark.parametrize(
+    "name", ["fastspeech-test", "fastspeech2-wavelet-test", "fastspeech-teacher-mini"]
+)
 def test_saved_and_loaded_it_says_the_same(name, tmp_path):
     torch.manual_seed(0)
     model = fastspeech.build(registry.preset(name).make().override({"width": 16})).eval()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from sonograph.errors import InputError, did_you_mean
 from sonograph.text.arpabet import PHONES
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 PADDING = "_"
 SILENCE = "sil"  # at both ends of an utterance
 MARKS = (",", ".", "?", "!", ";", ":")
+Units = Literal["letters", "arpabet", "ipa"]
 
 
 class Encoded(NamedTuple):
@@ -38,7 +39,9 @@ class Encoded(NamedTuple):
 class Alphabet:
     """A table of symbols; the place of a symbol is its number, number 0 is the padding.
 
-    `begin` and `end` are put around an utterance, `gap` between words; empty: nothing.
+    `begin` and `end` are put around an utterance, `gap` between words; empty: nothing. Words are
+    written in `units`; phones of ARPAbet stand behind `prefix`, also where a word of an alphabet of
+    letters is given in them. `language`: the only one that can be written; empty: any.
     """
 
     name: str
@@ -46,6 +49,9 @@ class Alphabet:
     begin: str = ""
     end: str = ""
     gap: str = ""
+    units: Units = "letters"
+    prefix: str = ""
+    language: Literal["", "en"] = ""
 
     def __post_init__(self) -> None:
         if len(set(self.symbols)) != len(self.symbols):
@@ -74,6 +80,11 @@ class Alphabet:
                 f"alphabet ({', '.join(ALPHABETS)})"
             )
         return [self._places[symbol] for symbol in given]
+
+    @cached_property
+    def has_phones(self) -> bool:
+        """Whether words can be given as sounds: in ARPAbet or IPA."""
+        return self.units != "letters" or self.prefix + PHONES[0] in self
 
     def encode(self, utterance: Utterance) -> Encoded:
         """The tokens of an utterance that was made for this alphabet."""
@@ -123,12 +134,34 @@ IPA_LETTERS = (
     "ˈˌːˑˠˤʰʱʲʷʼ˞˥˦˧˨˩\u0303\u0306\u0308\u030a\u0325\u0329\u032a\u032f\u0361"
 )
 
+# NVIDIA's Tacotron 2, and FastPitch ("english_basic"): pad, marks, letters of both cases, ARPAbet
+# by name, vowels without stress too. Text mixes letters and phones, which stand in braces there.
+NVIDIA = (
+    *"_-!'(),.:;? ",
+    *"ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+    *"abcdefghijklmnopqrstuvwxyz",
+    *sorted({f"@{phone}" for one in PHONES for phone in (one, one.rstrip("012"))}),
+)
+
 ALPHABETS: dict[str, Alphabet] = {
     alphabet.name: alphabet
     for alphabet in (
         # ours: no token between words, whose bounds the word indices tell; marks are tokens
-        Alphabet("arpabet", (PADDING, SILENCE, *MARKS, *PHONES), begin=SILENCE, end=SILENCE),
-        Alphabet("ipa", (PADDING, SILENCE, *MARKS, *IPA_LETTERS), begin=SILENCE, end=SILENCE),
+        Alphabet(
+            "arpabet",
+            (PADDING, SILENCE, *MARKS, *PHONES),
+            begin=SILENCE,
+            end=SILENCE,
+            units="arpabet",
+            language="en",
+        ),
+        Alphabet(
+            "ipa",
+            (PADDING, SILENCE, *MARKS, *IPA_LETTERS),
+            begin=SILENCE,
+            end=SILENCE,
+            units="ipa",
+        ),
         character_alphabet("characters", LETTERS),
         # Real-Time-Voice-Cloning's synthesizer: pad, end, letters of both cases, marks, space
         Alphabet(
@@ -142,18 +175,10 @@ ALPHABETS: dict[str, Alphabet] = {
             ),
             end="~",
             gap=" ",
+            language="en",
         ),
-        # NVIDIA's Tacotron 2: pad, marks, letters of both cases, then ARPAbet, which is not used
-        Alphabet(
-            "nvidia",
-            (
-                *"_-!'(),.:;? ",
-                *"ABCDEFGHIJKLMNOPQRSTUVWXYZ",
-                *"abcdefghijklmnopqrstuvwxyz",
-                *sorted({f"@{phone}" for one in PHONES for phone in (one, one.rstrip("012"))}),
-            ),
-            gap=" ",
-        ),
+        Alphabet("nvidia", NVIDIA, gap=" ", prefix="@", language="en"),
+        Alphabet("nvidia-arpabet", NVIDIA, gap=" ", units="arpabet", prefix="@", language="en"),
     )
 }
 

@@ -92,7 +92,7 @@ def utterance(
             f"there is no language {language!r}.{did_you_mean(language, LANGUAGES)} Known: "
             f"{', '.join(LANGUAGES)}"
         )
-    if language != "en" and table.name in ("arpabet", "rtvc", "nvidia"):
+    if table.language not in ("", language):
         raise InputError(
             f"alphabet {table.name!r} is of English only: for {language!r} use 'characters', or "
             "'ipa' with the extra espeak"
@@ -152,13 +152,13 @@ def _words(segment: Segment, language: str, table: Alphabet) -> Iterator[Word]:
 
 def _given(segment: Segment, table: Alphabet) -> Word:
     """A word whose phones the text gives itself."""
-    if table.name not in ("arpabet", "ipa"):
+    if not table.has_phones:
         raise InputError(
             f"<phoneme> gives sounds, alphabet {table.name!r} has letters: use 'arpabet' or 'ipa'"
         )
     said = segment.text.strip()
     start = segment.text.find(said)
-    phones = segment.phones if table.name == "arpabet" else _ipa(segment.phones)
+    phones = _ipa(segment.phones) if table.units == "ipa" else _named(segment.phones, table)
     return Word(said, start, start + len(said), phones, "word", said)
 
 
@@ -166,14 +166,19 @@ def _ipa(phones: Sequence[str]) -> tuple[str, ...]:
     return tuple("".join(IPA[phone] for phone in phones))
 
 
+def _named(phones: Sequence[str], table: Alphabet) -> tuple[str, ...]:
+    return tuple(table.prefix + phone for phone in phones)
+
+
 def _english(text: str, table: Alphabet) -> Iterator[Word]:
     found = [(said, piece) for piece in pieces(text) for said in piece.said]
-    if table.name in ("arpabet", "ipa"):
+    if table.units != "letters":
         from sonograph.text.g2p import sounds
 
-        all_phones = sounds([said for said, _ in found])
-        if table.name == "ipa":
-            all_phones = [_ipa(phones) for phones in all_phones]
+        all_phones = [
+            _ipa(phones) if table.units == "ipa" else _named(phones, table)
+            for phones in sounds([said for said, _ in found])
+        ]
     else:  # letters of what is said; a digit that names a letter is that letter
         all_phones = [tuple(said.lower()) for said, _ in found]
     for (said, piece), phones in zip(found, all_phones):
@@ -205,7 +210,7 @@ def _as_written(text: str, language: str, table: Alphabet) -> Iterator[Word]:
                 continue
         if said and (found or said not in MARKS):
             found.append((said, run.start(), run.end()))
-    if table.name == "ipa":
+    if table.units == "ipa":
         from sonograph.text.espeak import transcribe
 
         spoken = iter(transcribe([said for said, _, _ in found if said not in MARKS], language))

@@ -17,7 +17,7 @@ class Args:
     language: str = "en"
     """Language of the text; others than en as letters, or by espeak with --alphabet ipa."""
     alphabet: str = "arpabet"
-    """arpabet, ipa, characters or rtvc."""
+    """arpabet, ipa, characters, rtvc, nvidia or nvidia-arpabet."""
     json: bool = False
     """Print JSON: words with their places in the text, phones and token ids."""
 

@@ -17,6 +17,7 @@ from sonograph.recipes.speak.corpus import Speech, Suspicion, suspicious
 from sonograph.recipes.speak.left import before_and_after, card_of, leave, write_list
 from sonograph.registry import preset
 from sonograph.systems.speak import fastspeech
+from sonograph.systems.speak.fastspeech.variance import WaveletPitch
 from sonograph.train.trainer import Summary, TrainConfig
 
 
@@ -50,9 +51,9 @@ def recipe_of(name: str) -> Recipe:
     constant after the warm-up, 40,000 frames a batch. The paper's is Noam's curve; the warm-up and
     the rate it reaches at its peak are kept, with a cosine after it.
     """
-    if name == "fastspeech-test":
+    if name.endswith("-test"):
         return Recipe(batch=8).override({"train.steps": 200, "train.eval_every": 50})
-    if name == "fastspeech2-mini":
+    if name in ("fastspeech2-mini", "fastspeech2-wavelet-mini"):
         return Recipe()
     published = {"train.warmup_steps": 4000, "train.eval_every": 1000, "train.save_every": 1000}
     width = preset(name).make().to_dict()["width"]
@@ -74,6 +75,8 @@ def configured(name: str, speech: Speech) -> fastspeech.Config:
     found = speech.statistics()
     for field, key in (("pitch", "pitch_hz"), ("energy", "energy")):
         if getattr(config, field).level == "none":
+            continue
+        if field == "pitch" and config.pitch_code != "bins":  # those codes need no statistics
             continue
         mean, deviation = found[key]
         low = max(-mean / deviation, -4.0) if deviation > 0 else -4.0
@@ -133,6 +136,9 @@ def learned(name: str, speech: Speech, folder: Path, recipe: Recipe, progress: P
         acoustic = fastspeech.build(configured(name, part))
         with torch.no_grad():  # begins at the mean spectrum: a third of a short training otherwise
             acoustic.project.bias.copy_(torch.from_numpy(part.mean_features()))
+        pitch = getattr(acoustic, "pitch", None)
+        if isinstance(pitch, WaveletPitch):
+            pitch.begin_at(*part.statistics()["pitch_hz"])
         return fastspeech.Pretraining(acoustic)
 
     return learn(begin, speech, folder, recipe, progress=progress)

@@ -19,13 +19,11 @@ from sonograph.nn.acoustic import Acoustic, Controls, Spoken, Text, mask_of, req
 from sonograph.nn.alignment import Alignment
 from sonograph.nn.fft_block import PostNormFFT, PreNormFFT, masked
 from sonograph.nn.length_regulator import lengthen, paced
-from sonograph.nn.pitch_bins import PitchBins
 from sonograph.nn.postnet import CBHG, Postnet
 from sonograph.nn.relative_encoder import RelativeEncoder
 from sonograph.nn.sinusoids import sinusoids
 from sonograph.nn.variance import Predictor
-
-MEL_PITCH = PitchBins()  # NATSpeech's
+from sonograph.systems.speak.fastspeech.variance import Binned, MelPitch, Variance, WaveletPitch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,22 +48,6 @@ class Stack(base.Config):
 
 
 @dataclasses.dataclass(frozen=True)
-class Variance(base.Config):
-    """A quantity that is predicted, cut into bins and embedded (FastSpeech 2, section 2.3).
-
-    Values are normalised: (value - mean) / deviation, in Hz or of the spectrum's norm.
-    """
-
-    level: Literal["none", "tokens", "frames"] = "none"
-    bins: int = 256
-    low: float = -3.0  # of the bins, normalised
-    high: float = 8.0
-    spacing: Literal["linear", "log"] = "linear"
-    mean: float = 0.0
-    deviation: float = 1.0
-
-
-@dataclasses.dataclass(frozen=True)
 class Config(base.Config):
     """The defaults are the paper's: FastSpeech, figure 1 and section 4.2."""
 
@@ -85,7 +67,9 @@ class Config(base.Config):
     predictor_gradient: float = 1.0  # share of it that reaches the encoder
     durations: Literal["log", "relu", "softplus"] = "log"
     pitch: Variance = Variance()
-    pitch_code: Literal["bins", "mel"] = "bins"  # "mel": NATSpeech's, with voicing
+    # "mel": NATSpeech's, with voicing. "wavelet": FastSpeech 2's, of frames, with voicing
+    pitch_code: Literal["bins", "mel", "wavelet"] = "bins"
+    pitch_spread: float = 0.8  # wavelet: how much of the predicted deviation is spoken
     energy: Variance = Variance()
     postnet: Literal["none", "tacotron2", "cbhg"] = "none"
     alignment: Alignment = Alignment()
@@ -99,13 +83,19 @@ class Config(base.Config):
             raise InputError(f"width {self.width} is not a multiple of the number of heads")
         if self.tokens < 2:
             raise InputError(f"{self.tokens} tokens: padding and one more are needed")
+        if self.pitch_code == "wavelet" and self.pitch.level == "tokens":
+            raise InputError(
+                'wavelets are of the frames of a text: set pitch.level to "frames", or pitch_code '
+                'to "bins"'
+            )
 
 
 class Said(NamedTuple):
     """What one pass computes. mel is what the decoder says, refined what the post-net makes of it.
 
-    predicted: of each token, in the domain of `Config.durations`. pitch, energy: normalised, of
-    tokens or frames; voicing: logits that a frame is unvoiced, where they are predicted.
+    predicted: of each token, in the domain of `Config.durations`. pitch, energy: of tokens or
+    frames, normalised, or log2 of F0 where its code is not "bins"; voicing: logits that a frame is
+    unvoiced; wavelets of ln F0, and span, its mean and deviation: each where it is predicted.
     """
 
     encoded: Float[Tensor, "b n d"]
@@ -119,6 +109,8 @@ class Said(NamedTuple):
     pitch: Tensor | None
     voicing: Tensor | None
     energy: Tensor | None
+    wavelets: Float[Tensor, "b t scales"] | None
+    span: Float[Tensor, "b 2"] | None
 
 
 class FastSpeech(Acoustic):
@@ -153,11 +145,19 @@ class FastSpeech(Acoustic):
         if config.pitch.level != "none":
             if config.pitch_code == "mel":
                 self.pitch = MelPitch(config.pitch.level, width, config.predictor_width, compat)
+            elif config.pitch_code == "wavelet":
+                self.pitch = WaveletPitch(
+                    width,
+                    config.predictor_width,
+                    config.predictor_dropout,
+                    config.pitch_spread,
+                    compat,
+                )
             else:
-                self.pitch = Binned(config.pitch, self._predictor(), width, compat)
+                self.pitch = Binned("pitch", config.pitch, self._predictor(), width, compat)
         self.energy: Binned | None = None
         if config.energy.level != "none":
-            self.energy = Binned(config.energy, self._predictor(), width, compat)
+            self.energy = Binned("energy", config.energy, self._predictor(), width, compat)
         self.speaker = nn.Embedding(config.speakers, width) if config.speakers else None
         self.postnet: nn.Module | None = None
         if config.postnet == "tacotron2":
@@ -245,6 +245,8 @@ class FastSpeech(Acoustic):
             said.get("pitch"),
             said.get("voicing"),
             said.get("energy"),
+            said.get("wavelets"),
+            said.get("span"),
         )
 
     def _damped(self, x: Tensor) -> Tensor:
@@ -261,12 +263,10 @@ class FastSpeech(Acoustic):
         given: Tensor | None,
         factor: Tensor | None,
     ) -> Tensor:
-        """Predict a quantity, note it, and embed what is given or else what was predicted."""
+        """Predict a quantity, note it in `said`, and embed it, or what is given in its place."""
         module: Any = getattr(self, name)
-        prediction, embedding = module(self._damped(x), mask, given, factor)
-        if prediction.ndim == 3:
-            said["voicing"], prediction = prediction[..., 1], prediction[..., 0]
-        said[name] = prediction
+        found, embedding = module(self._damped(x), mask, given, factor)
+        said |= found
         return embedding
 
     def frames_of(
@@ -308,82 +308,6 @@ class FastSpeech(Acoustic):
     def describe(self) -> dict[str, Any]:
         """What `weights.build` needs to make this model again."""
         return {"kind": "acoustic", "system": "fastspeech", "config": self.config.to_dict()}
-
-
-# --- what is predicted beside durations ----------------------------------------------------------
-
-
-class Binned(nn.Module):
-    """A predictor, bins, and a table: FastSpeech 2's pitch and energy."""
-
-    bins: Tensor
-
-    def __init__(self, config: Variance, predictor: Predictor, width: int, compat: str):
-        super().__init__()
-        self.config, self.compat, self.predictor = config, compat, predictor
-        low, high = config.low, config.high
-        if config.spacing == "log":
-            edges = torch.linspace(math.log(low), math.log(high), config.bins - 1).exp()
-        else:
-            edges = torch.linspace(low, high, config.bins - 1)
-        self.register_buffer("bins", edges)
-        self.embed = nn.Embedding(config.bins, width)
-
-    def forward(
-        self, x: Tensor, mask: Tensor | None, given: Tensor | None, factor: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        prediction = self.predictor(x, mask)[..., 0]
-        if given is not None:
-            return prediction, self.embed(torch.bucketize(given, self.bins))
-        if factor is not None:
-            prediction = self.scaled(prediction, factor.to(prediction.dtype))
-        return prediction, self.embed(torch.bucketize(prediction, self.bins))
-
-    def scaled(self, value: Tensor, factor: Tensor) -> Tensor:
-        """A normalised value whose own unit is multiplied."""
-        if self.compat == "published":
-            return value * factor
-        mean, deviation = self.config.mean, self.config.deviation
-        return ((value * deviation + mean) * factor - mean) / deviation
-
-    def normalised(self, values: Tensor) -> Tensor:
-        return (values - self.config.mean) / self.config.deviation
-
-
-class MelPitch(nn.Module):
-    """NATSpeech's pitch: log2 of F0, and voicing of frames, on 256 bins that are equal in mel."""
-
-    def __init__(self, level: str, width: int, hidden: int, compat: str):
-        super().__init__()
-        self.level, self.compat = level, compat
-        self.embed = nn.Embedding(MEL_PITCH.rows, width, padding_idx=0)
-        self.predictor = Predictor(
-            width,
-            hidden,
-            layers=5,
-            kernel=5,
-            dropout=0.1,
-            outputs=2,
-            compat=compat,  # type: ignore[arg-type]
-        )
-
-    def forward(
-        self, x: Tensor, mask: Tensor | None, given: Tensor | None, factor: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """given (b, t, 2): log2 F0, and 1 where unvoiced, which is not asked of tokens."""
-        prediction = self.predictor(x, None if self.compat == "published" else mask)
-        hz = self.hz(prediction if given is None else given.to(x.dtype), mask)
-        if factor is not None and given is None:
-            hz = (hz * factor.to(hz.dtype)).clamp(max=MEL_PITCH.high_hz)
-        return prediction, self.embed(MEL_PITCH.of(hz))
-
-    def hz(self, pitch: Float[Tensor, "b t 2"], mask: Tensor | None) -> Float[Tensor, "b t"]:
-        """F0 in Hz, 0 where there is no voice or nothing at all."""
-        f0, unvoiced = pitch.unbind(2)
-        found = (2**f0).clamp(MEL_PITCH.low_hz, MEL_PITCH.high_hz)
-        if self.level == "frames":
-            found = found.masked_fill(unvoiced > 0, 0.0)
-        return found if mask is None else found.masked_fill(~mask, 0.0)
 
 
 # --- the two halves ------------------------------------------------------------------------------

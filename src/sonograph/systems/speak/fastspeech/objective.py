@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -17,8 +18,10 @@ from sonograph.nn.aligner import Aligner
 from sonograph.nn.alignment import aligned, find_durations
 from sonograph.nn.length_regulator import average
 from sonograph.nn.monotonic import Durations
-from sonograph.systems.speak.fastspeech.model import Binned, FastSpeech, Said
+from sonograph.nn.pitch_wavelets import SCALES, Compat, wavelets
+from sonograph.systems.speak.fastspeech.model import FastSpeech, Said
 from sonograph.systems.speak.fastspeech.teacher import TransformerTTS, teacher_losses
+from sonograph.systems.speak.fastspeech.variance import Binned, WaveletPitch
 
 
 class Pretraining(nn.Module):
@@ -107,8 +110,12 @@ def targets(
         if values is None:
             raise InputError(f"this model learns {name}: the batch has none")
         level = getattr(model.config, name).level
-        if not isinstance(module, Binned):  # NATSpeech's: log2 over the gaps, and voicing
+        if not isinstance(module, Binned):  # log2 over the gaps, and voicing
             octaves, unvoiced = log2_over_gaps(values), (values <= 0).to(values.dtype)
+            if isinstance(module, WaveletPitch):
+                out["wavelets"], out["span"] = wavelets_of(
+                    octaves * math.log(2), batch.lengths, model.config.compat
+                )
             if level == "tokens":
                 octaves = average(octaves, durations)
                 unvoiced = torch.zeros_like(octaves)
@@ -132,6 +139,18 @@ def log2_over_gaps(f0: Float[Tensor, "b t"]) -> Float[Tensor, "b t"]:
     for row in f0.cpu().numpy():
         rows.append(filled(np.where(row > 0, np.log2(np.maximum(row, 1e-8)), 0.0)))
     return torch.from_numpy(np.stack(rows)).to(f0)
+
+
+def wavelets_of(
+    logs: Float[Tensor, "b t"], lengths: Int64[Tensor, "b"], compat: Compat
+) -> tuple[Float[Tensor, "b t scales"], Float[Tensor, "b 2"]]:
+    """The wavelets of each clip's contour of ln F0, normalised; its mean and deviation."""
+    rows, spans = logs.new_zeros(*logs.shape, SCALES), []
+    for row, (x, t) in enumerate(zip(logs, lengths.tolist())):
+        mean, deviation = x[:t].mean(), x[:t].std(correction=0)
+        rows[row, :t] = wavelets((x[:t] - mean) / deviation.clamp(min=1e-6), compat)
+        spans.append(torch.stack([mean, deviation]))
+    return rows, torch.stack(spans)
 
 
 def losses(
@@ -169,11 +188,32 @@ def losses(
                 )
                 parts["voicing"] = mean_over(wrong, valid)
                 weights["voicing"] = plan.voicing
-            off = (predicted - given[name][..., 0]).abs()
-            parts[name] = mean_over(off, valid & (unvoiced == 0))
+            voiced = valid & (unvoiced == 0)
+            if said.wavelets is not None:
+                assert said.span is not None
+                parts |= wavelet_losses(said.wavelets, said.span, given, valid, voiced.any(1))
+                weights |= dict.fromkeys(("wavelets", "pitch_mean", "pitch_deviation"), plan.pitch)
+                continue
+            parts[name] = mean_over((predicted - given[name][..., 0]).abs(), voiced)
         else:
             parts[name] = mean_over((predicted - given[name]).square(), valid)
     return parts, weights
+
+
+def wavelet_losses(
+    rows: Float[Tensor, "b t scales"],
+    span: Float[Tensor, "b 2"],
+    given: dict[str, Tensor],
+    frames: Bool[Tensor, "b t"],
+    voiced: Bool[Tensor, "b"],
+) -> dict[str, Tensor]:
+    """Absolute errors, as NATSpeech takes them; of a clip without any voice there are none."""
+    mean, deviation = (span - given["span"]).abs().unbind(1)
+    return {
+        "wavelets": mean_over((rows - given["wavelets"]).abs().mean(2), frames & voiced[:, None]),
+        "pitch_mean": mean_over(mean, voiced),
+        "pitch_deviation": mean_over(deviation, voiced),
+    }
 
 
 def mel_losses(

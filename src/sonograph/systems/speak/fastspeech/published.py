@@ -6,6 +6,7 @@ and values are one matrix here) and leaves out what is a fact (tables of positio
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -16,7 +17,8 @@ from torch import Tensor
 from sonograph.audio.speech_features import natspeech_spec, tacotron2_spec
 from sonograph.errors import InputError
 from sonograph.losses.acoustic import Losses
-from sonograph.systems.speak.fastspeech.model import Config, Stack, Variance
+from sonograph.systems.speak.fastspeech.model import Config, Stack
+from sonograph.systems.speak.fastspeech.variance import Variance
 from sonograph.weights import rename
 
 Build = Literal["ming024", "xcmyz", "NATSpeech"]
@@ -149,6 +151,7 @@ NATSPEECH_NAMES = (
     ("pitch_predictor.conv.{}.0.{}", "pitch.predictor.convolutions.{}.{}"),
     ("pitch_predictor.conv.{}.2.{}", "pitch.predictor.norms.{}.{}"),
     ("pitch_predictor.linear.{}", "pitch.predictor.project.{}"),
+    ("cwt_stats_layers.{}.{}", "pitch.span.{}.{}"),
     ("spk_id_proj.weight", "speaker.weight"),
 )
 # tables of positions; a projection of the post-net that its sizes never use
@@ -310,7 +313,7 @@ def _natspeech(state: Mapping[str, Tensor]) -> Config:
     )
     width = embed.shape[1]
     predictor = state["dur_predictor.conv.0.0.weight"]
-    pitched = "pitch_embed.weight" in state
+    pitched, waved = "pitch_embed.weight" in state, "cwt_stats_layers.0.weight" in state
     speakers = state["spk_id_proj.weight"].shape[0] if "spk_id_proj.weight" in state else 0
     return Config(
         features=natspeech_spec().override(bins=state["mel_out.weight"].shape[0]),
@@ -328,8 +331,8 @@ def _natspeech(state: Mapping[str, Tensor]) -> Config:
         predictor_gradient=0.1,
         durations="softplus",
         pitch=Variance("frames" if pitched else "none"),
-        pitch_code="mel",
-        losses=NATSPEECH_LOSSES,
+        pitch_code="wavelet" if waved else "mel",
+        losses=dataclasses.replace(NATSPEECH_LOSSES, mel="l1") if waved else NATSPEECH_LOSSES,
         compat="published",
     )
 
