@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+import sonograph
 from sonograph import cli
 
 
@@ -93,3 +94,10 @@ def test_systems_as_json(capsys: pytest.CaptureFixture[str]) -> None:
         assert set(map(type, entry["rungs"].values())) == {bool}
         if not registry.system(entry["name"]).built:
             assert not any(entry["rungs"].values())
+
+
+def test_python_m_is_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "sonograph", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split()[-1] == sonograph.__version__

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ import soundfile
 import sonograph
 
 SOURCE = Path(sonograph.__file__).parent.parent
+# A shell says 130 of both. Python ends itself by the signal where the interrupt passed through code
+# that was made of a string (a dataclass of an imported module, say), although it was caught.
+STOPPED = (130, -signal.SIGINT)
 RATE = 16_000
 
 
