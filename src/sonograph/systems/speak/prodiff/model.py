@@ -249,8 +249,9 @@ class ProDiff(Acoustic):
             None if one is None else lengthen(one[..., None].to(y.dtype), durations, frames)[..., 0]
             for one in (controls.pitch, controls.energy)
         ]
-        said_pitch = self.pitch(damped(y, share), inside)
-        said_energy = self.energy(damped(y, share), inside)[..., 0]
+        told = damped(y, share)
+        said_pitch = self.pitch(told, inside)
+        said_energy = self.energy(told, inside)[..., 0]
         f0_hz = self.f0_hz(said_pitch if pitch is None else pitch, inside)
         if pitch is None and factors[0] is not None:
             f0_hz = f0_hz * factors[0]
