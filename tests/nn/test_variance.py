@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sonograph.nn.variance import Predictor
+from sonograph.nn.variance import Predictor, damped
 
 
 @pytest.mark.parametrize("order", ["activation first", "norm first"])
@@ -34,3 +34,12 @@ def test_padding_changes_nothing_unless_it_is_asked_to():
     assert out[1, 4:].abs().max() == 0
     model.compat = "published"
     assert not torch.allclose(model(x, mask)[1:, :4], model(x[1:, :4]), atol=1e-4)
+
+
+def test_a_share_of_the_gradient_goes_through():
+    x = torch.randn(3, 4, requires_grad=True)
+    for share in (0.0, 0.1, 1.0):
+        x.grad = None
+        torch.testing.assert_close(damped(x, share), x)
+        damped(x, share).square().sum().backward()
+        torch.testing.assert_close(x.grad, share * 2 * x.detach())

@@ -67,3 +67,11 @@ class Predictor(nn.Module):
         if self.output != "linear":
             x = x.relu() if self.output == "relu" else nn.functional.softplus(x)
         return x if padding is None else x.masked_fill(padding, 0.0)
+
+
+def damped(x: Tensor, share: float) -> Tensor:
+    """The same values; of the gradient only a share goes through, to what they were made of.
+
+    A predictor behind it learns in full and disturbs what it is told by so much less (NATSpeech).
+    """
+    return x if share == 1 else x.detach() + share * (x - x.detach())

@@ -22,7 +22,7 @@ from sonograph.nn.length_regulator import lengthen, paced
 from sonograph.nn.postnet import CBHG, Postnet
 from sonograph.nn.relative_encoder import RelativeEncoder
 from sonograph.nn.sinusoids import sinusoids
-from sonograph.nn.variance import Predictor
+from sonograph.nn.variance import Predictor, damped
 from sonograph.systems.speak.fastspeech.variance import Binned, MelPitch, Variance, WaveletPitch
 
 
@@ -210,7 +210,7 @@ class FastSpeech(Acoustic):
         """
         x = encoded = self.encode(text, speaker) if encoded is None else encoded
         tokens = mask_of(text.lengths, text.ids.shape[1])
-        predicted = self.duration(self._damped(x), tokens)[..., 0]
+        predicted = self.duration(damped(x, self.config.predictor_gradient), tokens)[..., 0]
         if durations is None:
             durations = self.frames_of(predicted, text, controls.pace)
         lengths = durations.sum(1)
@@ -249,11 +249,6 @@ class FastSpeech(Acoustic):
             said.get("span"),
         )
 
-    def _damped(self, x: Tensor) -> Tensor:
-        """The same values; of the gradient only a share goes through."""
-        share = self.config.predictor_gradient
-        return x if share == 1 else x.detach() + share * (x - x.detach())
-
     def _vary(
         self,
         said: dict[str, Tensor],
@@ -265,7 +260,7 @@ class FastSpeech(Acoustic):
     ) -> Tensor:
         """Predict a quantity, note it in `said`, and embed it, or what is given in its place."""
         module: Any = getattr(self, name)
-        found, embedding = module(self._damped(x), mask, given, factor)
+        found, embedding = module(damped(x, self.config.predictor_gradient), mask, given, factor)
         said |= found
         return embedding
 

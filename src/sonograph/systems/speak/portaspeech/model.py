@@ -17,12 +17,12 @@ from sonograph.audio.feature_spec import FeatureSpec
 from sonograph.audio.speech_features import natspeech_spec
 from sonograph.config import Config as PlainConfig
 from sonograph.errors import InputError
-from sonograph.nn.acoustic import Acoustic, Controls, Spoken, Text
+from sonograph.nn.acoustic import Acoustic, Controls, Spoken, Text, require_text
 from sonograph.nn.couplings import Glow, ResidualFlow
 from sonograph.nn.frame_noise import noise_of
 from sonograph.nn.length_regulator import paced
 from sonograph.nn.relative_encoder import RelativeEncoder
-from sonograph.nn.variance import Predictor
+from sonograph.nn.variance import Predictor, damped
 from sonograph.nn.wavenet import WaveNet
 from sonograph.nn.word_maps import (
     counts,
@@ -277,14 +277,8 @@ class PortaSpeech(Acoustic):
     # -- the parts, in order --------------------------------------------------------------------
 
     def read(self, text: Text) -> Read:
+        require_text(text, self.config.tokens)
         mask = text.mask
-        if text.ids.shape[1] == 0 or not mask.any(1).all():
-            raise InputError("a text has no tokens: give at least one word")
-        if int(text.ids.max()) >= self.config.tokens:
-            raise InputError(
-                f"token {int(text.ids.max())} is not one of the model's {self.config.tokens}: "
-                "encode the text with the model's own alphabet"
-            )
         of_phones = word_map(text.words, mask)
         most = int(of_phones.max())
         kept = mask[:, None].float()
@@ -293,10 +287,8 @@ class PortaSpeech(Acoustic):
         means = pooled(phones.transpose(1, 2), of_phones, most)
         spoken = (counts(of_phones, most) > 0)[:, None].float()
         words = self.word_encoder(means.transpose(1, 2), spoken)
-        share = self.config.duration_gradient
         phones = phones.transpose(1, 2)
-        damped = phones.detach() + share * (phones - phones.detach())
-        wishes = self.durations(damped, mask)[..., 0]
+        wishes = self.durations(damped(phones, self.config.duration_gradient), mask)[..., 0]
         return Read(phones, words.transpose(1, 2), of_phones, wishes)
 
     def linguistic(

@@ -28,7 +28,7 @@ from sonograph.nn.fft_block import PreNormFFT, masked
 from sonograph.nn.frame_noise import noise_of
 from sonograph.nn.length_regulator import lengthen, paced
 from sonograph.nn.pitch_bins import PitchBins
-from sonograph.nn.variance import Predictor
+from sonograph.nn.variance import Predictor, damped
 
 PITCH = PitchBins(high_hz=1100.0)
 ENERGY_BINS = 256
@@ -236,9 +236,8 @@ class ProDiff(Acoustic):
         """
         require_text(text, self.config.tokens)
         encoded = self.encode(text)
-        predicted = self.duration(self._damped(encoded), mask_of(text.lengths, text.ids.shape[1]))[
-            ..., 0
-        ]
+        share, tokens = self.config.predictor_gradient, mask_of(text.lengths, text.ids.shape[1])
+        predicted = self.duration(damped(encoded, share), tokens)[..., 0]
         if durations is None:
             durations = self.frames_of(predicted, text, controls.pace)
         lengths = durations.sum(1)
@@ -250,9 +249,9 @@ class ProDiff(Acoustic):
             None if one is None else lengthen(one[..., None].to(y.dtype), durations, frames)[..., 0]
             for one in (controls.pitch, controls.energy)
         ]
-        damped = self._damped(y)
-        said_pitch = self.pitch(damped, inside)
-        said_energy = self.energy(damped, inside)[..., 0]
+        told = damped(y, share)
+        said_pitch = self.pitch(told, inside)
+        said_energy = self.energy(told, inside)[..., 0]
         f0_hz = self.f0_hz(said_pitch if pitch is None else pitch, inside)
         if pitch is None and factors[0] is not None:
             f0_hz = f0_hz * factors[0]
@@ -288,10 +287,6 @@ class ProDiff(Acoustic):
         frames = paced(whole, pace) * text.mask
         frames[:, 0] += (frames.sum(1) == 0).long()
         return frames
-
-    def _damped(self, x: Tensor) -> Tensor:
-        """The same values; of the gradient only a share goes through."""
-        return x.detach() + self.config.predictor_gradient * (x - x.detach())
 
     def _seen(self, mask: Any) -> Any:
         """A mask, or none where frames past the end are looked at as in official code."""
