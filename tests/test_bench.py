@@ -54,7 +54,7 @@ def test_sides_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "TURN_S", 1e-9)
     turns: list[str] = []
     timing.alternately(lambda: turns.append("a"), lambda: turns.append("b"), repeats=3)
-    assert "".join(turns) == "aabb" + 3 * "ab"
+    assert "".join(turns) == "aabb" + "abbaab"
 
 
 def test_a_short_turn_calls_several_times(monkeypatch: pytest.MonkeyPatch) -> None:
