@@ -10,8 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from jaxtyping import Float64
 import numpy as np
+from jaxtyping import Float64
 
 from sonograph.data.clips import Clip
 from sonograph.errors import InputError
