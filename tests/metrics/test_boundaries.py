@@ -22,7 +22,7 @@ def test_a_shift_of_all_boundaries_is_that_error(shift_ms):
     assert found.late_ms == pytest.approx(shift_ms, abs=1e-6)
     assert found.within_20 == (abs(shift_ms) <= 20)
     assert found.within_50 == 1
-    assert found.count == 49
+    assert found.boundaries == 49
 
 
 def test_shares_of_what_lies_near():

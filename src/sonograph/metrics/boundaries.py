@@ -28,7 +28,7 @@ class BoundaryError(NamedTuple):
     within_10: float
     within_20: float
     within_50: float
-    count: int
+    boundaries: int
 
 
 def offsets_ms(
@@ -52,7 +52,11 @@ def error_of(offsets: Float[np.ndarray, " boundaries"]) -> BoundaryError:
     if not len(offsets) or not np.isfinite(offsets).all():
         raise InputError("boundary errors are of one finite offset or more")
     off = np.abs(offsets)
-    within = [float((off <= limit + EDGE).mean()) for limit in (10, 20, 50)]
+
+    def within(limit: float) -> float:
+        return float((off <= limit + EDGE).mean())
+
     return BoundaryError(
-        float(off.mean()), float(np.median(off)), float(offsets.mean()), *within, len(off)
-    )
+        float(off.mean()), float(np.median(off)), float(offsets.mean()),
+        within(10), within(20), within(50), len(off),
+    )  # fmt: skip

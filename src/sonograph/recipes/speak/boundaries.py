@@ -45,7 +45,6 @@ from sonograph.recipes.speak.corpus import Speech, SpeechBatches, measured_folde
 from sonograph.recipes.speak.listener import Listener
 from sonograph.recipes.speak.portaspeech.training import statistics
 from sonograph.records import Figure, Record, Verdict
-from sonograph.registry import preset
 from sonograph.systems.speak import fastspeech
 from sonograph.train.trainer import TrainConfig, Trainer
 
@@ -298,7 +297,7 @@ def taught(
 
 def teacher_of(tokens: int, mean: Tensor) -> fastspeech.Pretraining:
     """The autoregressive teacher for these tokens; it begins at the mean spectrum."""
-    config = preset("fastspeech-teacher-mini").make().override({"tokens": tokens})
+    config = fastspeech.autoregressive_mini().override({"tokens": tokens})
     model = fastspeech.Pretraining(fastspeech.build(config))
     with torch.no_grad():
         model.acoustic.project.bias.copy_(mean)
@@ -405,7 +404,6 @@ def record_of(
         verdict = "shown"
     elif share.high < MOST or gain.high < 0:
         verdict = "not shown"
-    per_cent = [100 * value for value in (share.mean, share.low, share.high)]
     told = [name, MEANS, EQUAL, ROUNDED]
     return Record(
         system="fastspeech",
@@ -417,7 +415,11 @@ def record_of(
         ),
         verdict=verdict,
         measured=(
-            Figure(f"boundaries within {WITHIN_MS} ms", *per_cent, "%"),
+            Figure(
+                f"boundaries within {WITHIN_MS} ms",
+                *(100 * share.mean, 100 * share.low, 100 * share.high),
+                unit="%",
+            ),
             Figure(f"mean error, {MEANS} minus {name}", gain.mean, gain.low, gain.high, "ms"),
             *(figure for one in told for figure in figures_of(one, found[one])),
         ),
