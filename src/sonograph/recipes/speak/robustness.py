@@ -63,7 +63,7 @@ class Scale(Config):
 
     teacher: str = "fastspeech-teacher-mini"
     student: str = "fastspeech-student-mini"
-    updates: int = 800  # of either
+    updates: int = 1200  # of either
     listener_updates: int = 400
     batch: int = 16
     frames: int = 4000  # of one batch, padding counted
