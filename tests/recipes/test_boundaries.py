@@ -13,7 +13,7 @@ from sonograph.data.phones import Phones
 from sonograph.errors import InputError
 from sonograph.metrics.boundaries import error_of
 from sonograph.progress import silent
-from sonograph.recipes.speak import boundaries
+from sonograph.recipes.speak import boundaries, boundary_picture
 from sonograph.recipes.speak.boundaries import Scale
 
 HOP_S = 0.016
@@ -127,6 +127,14 @@ def test_sources_learn_and_are_reported(corpus, tmp_path):
     for _, record in made:
         records.check(records.stamped(record, 1.0), "here")
         assert "2 updates" in record.rule
+    pytest.importorskip("matplotlib")
+    boundary_picture.of_run(corpus, PLAN, tmp_path, tmp_path / "picture.png")
+    assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_picture_needs_a_run(tmp_path):
+    with pytest.raises(InputError, match="has no run: `sonograph claim fastspeech"):
+        boundary_picture.main([str(tmp_path / "x.png"), "--run", str(tmp_path)])
 
 
 @pytest.mark.parametrize(
