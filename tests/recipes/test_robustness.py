@@ -114,20 +114,6 @@ def test_what_is_heard_of_phones():
     assert found.slips == pytest.approx(0.4)
 
 
-def test_a_listener_leaves_out_repeats_and_blanks_and_looks_at_no_padding():
-    torch.manual_seed(0)
-    listener = Listener(5, torch.zeros(8), torch.ones(8), width=16).eval()
-    features = torch.randn(2, 8, 30)
-    lengths = torch.tensor([30, 11])
-    alone = listener(features[1:, :, :11], torch.tensor([11]))
-    torch.testing.assert_close(listener(features, lengths)[1:, :11], alone)
-    scores = torch.full((1, 7, 5), -9.0)
-    for frame, token in enumerate((1, 1, 0, 1, 3, 0, 2)):
-        scores[0, frame, token] = 0.0
-    listener.forward = lambda features, lengths: scores  # type: ignore[method-assign]
-    assert listener.hear(features[:1], torch.tensor([6])) == [[1, 1, 3]]
-
-
 # --- the claim ------------------------------------------------------------------------------------
 
 

@@ -40,7 +40,7 @@ from sonograph.recipes.speak.corpus import (
     measured_folder,
 )
 from sonograph.recipes.speak.fastspeech import Recipe, teach
-from sonograph.recipes.speak.listener import Listener
+from sonograph.recipes.speak.listener import Listener, listen
 from sonograph.recipes.speak.portaspeech.training import statistics
 from sonograph.records import Figure, Record, Verdict
 from sonograph.registry import preset
@@ -49,7 +49,6 @@ from sonograph.text.arpabet import PHONES
 from sonograph.text.hard_sentences import HARD_SENTENCES, HardSentence
 from sonograph.text.tokens import alphabet
 from sonograph.text.utterance import utterance
-from sonograph.train.trainer import TrainConfig, Trainer
 
 CORPUS, ALPHABET = "asterisk-en", "arpabet"
 TEACHER, STUDENT, REAL = "teacher", "FastSpeech", "recordings"
@@ -68,7 +67,6 @@ class Scale(Config):
     batch: int = 16
     frames: int = 4000  # of one batch, padding counted
     lr: float = 1e-3
-    listener_lr: float = 2e-3
     seeds: int = 3  # of what the teacher draws while it speaks; the pair is trained once
     frames_a_token: int = 10  # twice as slow as the corpus: who is not done by then does not end
     spare_frames: int = 60
@@ -267,23 +265,15 @@ def taught_listener(
     spec = preset(plan.teacher).make().features  # type: ignore[attr-defined]
     speech = Speech.prepare(clips, spec, encode_sounds, measured_folder())
     learned = speech.part("train")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        listener = Listener(len(SOUNDS) + 1, *statistics(learned))
-    Trainer(
-        listener,
-        lambda model, batch, draw: model.loss(batch),
+    moments = statistics(learned)
+    listener = listen(
+        lambda: Listener(len(SOUNDS) + 1, *moments),
         SpeechBatches(learned, plan.batch, plan.frames),
+        plan.listener_updates,
+        0,
         folder,
-        TrainConfig(
-            steps=plan.listener_updates, lr=plan.listener_lr, clip_norm=1.0, warmup_steps=20,
-            lr_floor=0.05, save_every=200, log_every=25,
-        ),
-        None,
         progress,
-        best=None,
-    ).run()  # fmt: skip
-    listener.eval()
+    )
     real = []
     for part in ("valid", "test"):
         for batch in in_order(speech.part(part), plan.batch, plan.frames):  # type: ignore[arg-type]

@@ -194,6 +194,9 @@ ABOUT = About(
         "Speech that has to come at once, or in quantity: a second of it costs milliseconds.",
         "Words are to be slower, higher or louder than others.",
         "Recordings with text are to be checked: `suspicions` lists transcripts that do not fit.",
+        "Times of phones are wanted and nobody has labelled any: of the boundaries that the learned "
+        "aligner finds, more than half lie within 20 ms of labelled ones, nine in ten within 50 "
+        "ms (measured below; a teacher's attention was not).",
     ),
     avoid=(
         "The last bit of naturalness counts: predicted pitch and duration are averages, and sound "
@@ -219,7 +222,8 @@ ABOUT = About(
         "so that a pace is exact; padding is masked everywhere. `compat=published` does as ming024 "
         "and NATSpeech do.",
         "The teacher's convolutions are causal and its layers normalise after the sum; sizes of "
-        "its pre-nets and post-net are ours, the paper gives none.",
+        "its pre-nets and post-net are ours, the paper gives none. It learns by guided attention "
+        "too, which the paper does not mention.",
         "The projection that xcmyz's CBHG carries and never uses is left out.",
         "Presets `-test`, `-mini` and `-base` are ours: English phones, 16 kHz, no post-net.",
         "NATSpeech's recurrent and WaveNet halves are not built.",
@@ -232,6 +236,9 @@ ABOUT = About(
         "NATSpeech: padding is found by looking for zeros; the word loss is NaN where a batch has "
         "no silence; pitch predictors see past the end.",
     ),
+    picture="Where the phones of a held-out sentence end: by labels (white), by the learned "
+    "aligner and by CTC, neither of which was ever told a time. Below: boundaries of all held-out "
+    "sentences, by how far they lie off.",
     verbs=("train", "speak"),
     golden=("FastSpeech (NATSpeech)", "FastSpeech 2 (community)", "RAD-TTS aligner"),
     checks=(

@@ -30,7 +30,7 @@ from sonograph.systems.speak.fastspeech.model import (
 
 PRENET_DROPOUT = 0.5  # of the mel pre-net, always on: it keeps the decoder from copying
 STOP_WEIGHT = 5.0  # of the one positive frame of each text
-GUIDE_WEIGHT = 2.0  # of guided attention: without it minutes of speech never align
+GUIDE_WEIGHT = 2.0  # of guided attention: minutes of speech align the sooner
 
 
 class Cache(NamedTuple):
