@@ -27,8 +27,8 @@ from sonograph.writing import write_whole
 SECONDS = 2.6  # of the sentence
 FARTHEST_MS = 100
 COLOURS = {
-    boundaries.ALIGNER: "#2b8cbe", boundaries.FORCED: "#31a354", boundaries.ATTENTION: "#756bb1",
-    boundaries.MEANS: "#bbbbbb", boundaries.EQUAL: "#dddddd", boundaries.ROUNDED: "#333333",
+    boundaries.ALIGNER: "#00a5e0", boundaries.FORCED: "#3fbf6b", boundaries.ATTENTION: "#756bb1",
+    boundaries.MEANS: "#999999", boundaries.EQUAL: "#cccccc", boundaries.ROUNDED: "#333333",
 }  # fmt: skip
 
 
@@ -71,13 +71,14 @@ def draw(
     for place, (name, source) in enumerate(sources.items()):
         ends = source(batch)[0].numpy().cumsum()[:-1] / rate
         top = rows * (1 - place / len(sources))
-        above.vlines(ends, top - rows / len(sources), top, color=COLOURS[name], lw=1.6, ls="--",
+        above.vlines(ends, top - rows / len(sources), top, color=COLOURS[name], lw=2.2,
                      label=name)  # fmt: skip
     above.set_xlim(0, min(SECONDS, values.shape[1] / rate))
     above.set_ylim(0, rows + 8)
     above.set_yticks([])
     above.set_xlabel("seconds", fontsize=9)
-    above.legend(loc="lower right", fontsize=8)
+    above.legend(loc="upper left", bbox_to_anchor=(1, 1), facecolor="#666666", labelcolor="white",
+                 fontsize=8)  # fmt: skip
     limits = np.arange(0, FARTHEST_MS + 1)
     for name, heard in found.items():
         off = np.abs(np.concatenate([one.offsets for one in heard]))
@@ -88,7 +89,7 @@ def draw(
     below.grid(alpha=0.3)
     below.set_xlabel("at most so many milliseconds off", fontsize=9)
     below.set_ylabel("% of boundaries", fontsize=9)
-    below.legend(loc="lower right", fontsize=8)
+    below.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100)
     write_whole(path, buffer.getvalue())
