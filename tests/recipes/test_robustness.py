@@ -150,3 +150,4 @@ def test_the_rule(teacher, student, right, verdict):
         {},
     )
     assert record.verdict == verdict
+    assert ("cause" in record.details) == (right == 2)

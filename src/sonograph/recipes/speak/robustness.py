@@ -78,6 +78,11 @@ SCALES = {
     "gpu": Scale(updates=20_000, listener_updates=5000, batch=32, frames=10_000),
 }
 LEAST_HEARD = 0.5
+DIM = (
+    "Neither voice is clear enough for an ear to tell a word that was skipped from one that was "
+    "mumbled: minutes of training at this size give blurred mels. What the paths say is about the "
+    "reading of the text alone."
+)
 PAPER = (
     Figure("sentences with errors of 50, Transformer TTS", 34, unit="%"),
     Figure("sentences with errors of 50, FastSpeech", 0, unit="%"),
@@ -372,6 +377,8 @@ def record_of(
                 for who, rows in arms.items()} | {REAL: _in_place(real)}  # fmt: skip
     understood = in_place[STUDENT] >= LEAST_HEARD * in_place[REAL]
     verdict: Verdict = "inconclusive"
+    if not understood:
+        details = details | {"cause": DIM}
     if not understood or fails.high < 0 or slips.high < 0:
         verdict = "not shown"
     elif fails.low > 0 and slips.low > 0:

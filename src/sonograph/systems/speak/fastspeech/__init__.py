@@ -202,6 +202,9 @@ ABOUT = About(
         "The last bit of naturalness counts: predicted pitch and duration are averages, and sound "
         "like it; PortaSpeech and ProDiff draw from a distribution.",
         "There are no transcripts, or the voice is to be copied from seconds of sound: SV2TTS.",
+        "Minutes of training have to do for teacher and student: the student loses its place in "
+        "fewer hard sentences, but neither is understood (measured below); FastSpeech 2 with its "
+        "aligner needs no teacher.",
     ),
     paper="Yi Ren, Yangjun Ruan, Xu Tan, Tao Qin, Sheng Zhao, Zhou Zhao, Tie-Yan Liu, NeurIPS 2019",
     figures=(
