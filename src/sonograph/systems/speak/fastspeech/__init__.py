@@ -194,9 +194,9 @@ ABOUT = About(
         "Speech that has to come at once, or in quantity: a second of it costs milliseconds.",
         "Words are to be slower, higher or louder than others.",
         "Recordings with text are to be checked: `suspicions` lists transcripts that do not fit.",
-        "Times of phones are wanted and nobody has labelled any: of the boundaries that the learned "
-        "aligner finds, more than half lie within 20 ms of labelled ones, nine in ten within 50 "
-        "ms (measured below; a teacher's attention was not).",
+        "Times of phones are wanted and nobody has labelled any: of the boundaries that the "
+        "learned aligner finds, more than half lie within 20 ms of labelled ones, nine in ten "
+        "within 50 ms (measured below; a teacher's attention was not).",
     ),
     avoid=(
         "The last bit of naturalness counts: predicted pitch and duration are averages, and sound "
