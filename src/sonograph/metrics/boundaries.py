@@ -1,7 +1,7 @@
 """How far the boundaries between phones that someone found lie from labelled ones.
 
 >>> found = offsets_ms(np.array([2, 3, 4]), np.array([0.02, 0.06]), 100)
->>> found.tolist(), error_of(found).within_20
+>>> found.round(6).tolist(), error_of(found).within_20
 ([0.0, -10.0], 1.0)
 """
 
