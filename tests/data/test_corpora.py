@@ -19,6 +19,7 @@ import soundfile
 from sonograph.data import corpora, openers
 from sonograph.data.corpora import CORPORA, SETS, data_folder, get, is_ready, open_corpus, plan
 from sonograph.data.fetch import Download
+from sonograph.data.phones import phones_of
 from sonograph.data.series import read_series
 from sonograph.errors import InputError
 
@@ -192,6 +193,30 @@ def test_asterisk_prompts_are_decoded_and_labelled(shelf, tmp_path):
     assert np.array_equal(np.round(clips["hello"].read() * 32768).astype(np.int16), decoded)
 
 
+def test_festvox_has_sentences_without_marks_of_stress_and_their_labels(shelf, tmp_path):
+    made, _ = shelf
+    root = openers.FESTVOX_RU
+    table = '( ru_0001 "Она завела вол+ос за ухо." )\n( ru_0002 "+Окна \\"домов\\"." )\n'
+    made["festvox-ru"] = deb(
+        {
+            f"{root}/wav/ru_0001.wav": sound(1, format="WAV"),
+            f"{root}/wav/ru_0002.wav": sound(2, format="WAV"),
+            f"{root}/lab/ru_0001.lab": b"#\n0.1 125 pau\n0.2 125 o\n",
+            f"{root}/etc/txt.done.data": table.encode(),
+            f"{root}/mcep/ru_0001.mcep": b"no",
+        }
+    )
+    get(["festvox-ru"], tmp_path)
+    clips = open_corpus("festvox-ru", tmp_path)
+    assert [clip.text for clip in clips] == ["Она завела волос за ухо.", 'Окна \\"домов\\".']
+    assert {clip.language for clip in clips} == {"ru"}
+    assert len({clip.group for clip in clips}) == 2
+    assert phones_of(clips[0]).names == ("pau", "o")
+    with pytest.raises(InputError, match="ru_0002 has no phone labels"):
+        phones_of(clips[1])
+    assert not list(tmp_path.rglob("*.mcep"))
+
+
 def test_kinds_of_prompt():
     kinds = {
         ("digits/7", "seven"): "number",
@@ -293,6 +318,7 @@ MEASURED = {
     "asterisk-fr": (561, 26.0, 509),
     "asterisk-it": (599, 23.8, 580),
     "asterisk-ru": (575, 24.8, 554),  # and one empty file
+    "festvox-ru": (620, 99.5, 620),
     "gcin": (2358, 13.7, 2358),
     "fretsonfire-sectoid": (8, 27.1, 0),  # two stems of 13.6 min
     "sonic-pi": (165, 5.4, 0),
@@ -324,6 +350,14 @@ def test_real_gcin_has_every_shared_syllable_from_both_speakers():
     assert Counter(clip.speaker for clip in clips) == {"gcin-3": 1200, "gcin-5": 1158}
     assert len(clips.classes("word")) == 1200
     assert clips.classes("tone") == ["1", "2", "3", "4", "neutral"]
+
+
+def test_real_phones_cover_their_recordings():
+    clips = present("festvox-ru")
+    phones = [phones_of(clip) for clip in clips]
+    assert sum(len(one.names) for one in phones) == 54_372
+    assert len({name for one in phones for name in one.names}) == 51
+    assert all(0 < clip.duration_s - one.ends_s[-1] < 0.014 for clip, one in zip(clips, phones))
 
 
 def test_real_prompts_have_every_kind():

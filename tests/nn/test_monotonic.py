@@ -131,13 +131,3 @@ def test_hard_alignments_and_durations_are_two_faces_of_one_thing():
     index = monotonic.token_of_frame(durations, 6)
     assert index.tolist() == [[0, 0, 2, 2, 2, -1], [0, 1, -1, -1, -1, -1]]
     assert torch.equal(hard.sum(2), (index >= 0).float())
-
-
-def test_boundary_errors_in_ms():
-    found = monotonic.boundary_error_ms(
-        torch.tensor([2, 3, 4]), torch.tensor([0.02, 0.08]), frame_rate_hz=100
-    )
-    assert found["mean_ms"] == pytest.approx(15, abs=1e-3)
-    assert found["within_20_ms"] == pytest.approx(0.5)
-    with pytest.raises(InputError, match="2 boundaries, not 3"):
-        monotonic.boundary_error_ms(torch.tensor([2, 3, 4]), torch.zeros(3), 100)

@@ -73,6 +73,20 @@ CORPORA = {
         _asterisk("it", 10.1, "CC BY 3.0", "599 Italian prompts with text, one man, 24 min"),
         _asterisk("ru", 10.6, "CC BY 3.0", "576 Russian prompts with text, one woman, 25 min"),
         Corpus(
+            "festvox-ru",
+            "620 Russian sentences with text and time-aligned phones, one man, 100 min",
+            "BSD-like",
+            178.7,
+            (
+                Package(
+                    "debian",
+                    "festvox-ru",
+                    tuple(f"{openers.FESTVOX_RU}/{one}" for one in openers.FESTVOX_KEPT),
+                ),
+            ),
+            openers.festvox,
+        ),
+        Corpus(
             "gcin",
             "2,358 spoken Mandarin syllables with tones, two speakers, 14 min",
             "GPL-3/LGPL-3 (speaker 3), CC BY 3.0 (speaker 5)",

@@ -27,6 +27,10 @@ ASTERISK_VOICES = {
     "it": ("it_IT_m_Carlo", "carlo"),
     "ru": ("ru_RU_f_IvrvoiceRU", "ivrvoice"),
 }
+# Festival's Russian voice: one reader; wav/x.wav is labelled in lab/x.lab
+FESTVOX_RU = "usr/share/festival/voices/russian/msu_ru_nsh_clunits"
+FESTVOX_TEXTS = "etc/txt.done.data"
+FESTVOX_KEPT = ("wav/*.wav", "lab/*.lab", FESTVOX_TEXTS)
 BRACKETS = "[(<"  # a transcript that begins so describes a sound: `[ascending tones]`
 MINETEST_EFFECTS = (  # the first pattern in a name; words as in ufoai's folders
     ("_footstep", "footsteps"),
@@ -123,6 +127,31 @@ def _kind_of_prompt(name: str, text: str) -> dict[str, str]:
     if name.startswith(("digits/", "letters/", "phonetic/")):
         return {}
     return {"prompt": "sentence" if len(text.split()) > 2 else "phrase"}
+
+
+def festvox(folder: Path) -> list[Clip]:
+    """Sentences read by one speaker, every sentence a group; `data/phones.py` reads their phones.
+
+    Lines of the table of texts are `( id "text" )`; a plus, which marks the stressed vowel that
+    follows, is taken out.
+    """
+    root = folder / FESTVOX_RU
+    table = root / FESTVOX_TEXTS
+    if not table.is_file():
+        raise InputError(f"{table.name} with the texts is missing: run `sonograph data get` again")
+    found = re.findall(r'^\( (\S+) "(.*)" \)$', table.read_text(encoding="utf-8"), re.MULTILINE)
+    texts = {name: text.replace("+", "") for name, text in found}
+    return [
+        dataclasses.replace(
+            measure(path),
+            id=path.stem,
+            text=texts.get(path.stem),
+            language="ru",
+            speaker="msu_ru_nsh",
+            group=f"festvox/{path.stem}",
+        )
+        for path in _sounds(root / "wav")
+    ]
 
 
 def asterisk_music(folder: Path) -> list[Clip]:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal, NamedTuple
 
+import torch
 from jaxtyping import Float, Int64
-from torch import Tensor
+from torch import Tensor, nn
 
 from sonograph.config import Config
 from sonograph.nn.acoustic import SpeechBatch
@@ -22,7 +23,7 @@ from sonograph.nn.aligner import (
     binarisation_loss,
     forward_sum_loss,
 )
-from sonograph.nn.monotonic import to_hard
+from sonograph.nn.monotonic import Durations, to_hard
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,3 +88,36 @@ def find_durations(
         hard = to_hard(durations, batch.features.shape[2])
         losses["binarisation"] = binarisation_loss(hard, every.soft)
     return Found(durations, every.soft if step < plan.hard_from else None, losses)
+
+
+class AlignerAlone(nn.Module):
+    """Embeddings and the learned aligner: all that durations need.
+
+    forward(batch, generator) -> {"loss": ..., its parts}; binarisation joins at `binarise_from`.
+    """
+
+    updates: Tensor
+
+    def __init__(self, tokens: int, rows: int, width: int, binarise_from: int):
+        super().__init__()
+        self.embed, self.aligner = nn.Embedding(tokens, width), Aligner(width, rows)
+        self.plan = Alignment("learned", binarise_from=binarise_from)
+        self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
+
+    def forward(
+        self, batch: SpeechBatch, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        step = int(self.updates)
+        if self.training:
+            self.updates += 1
+        parts = find_durations(self.aligner, self.plan, step, self._embedded(batch), batch).losses
+        return {"loss": sum(parts.values(), torch.zeros(()))} | parts
+
+    @torch.no_grad()
+    def durations(self, batch: SpeechBatch) -> Durations:
+        """What it says of recordings."""
+        every = aligned(self.aligner, self._embedded(batch), batch, self.plan.prior)
+        return self.aligner.align(every, batch.text.lengths, batch.lengths)
+
+    def _embedded(self, batch: SpeechBatch) -> Float[Tensor, "b c n"]:
+        return self.embed(batch.text.ids).transpose(1, 2)

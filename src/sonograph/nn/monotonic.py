@@ -166,28 +166,6 @@ def token_of_frame(durations: Int64[Tensor, "b n"], length: int) -> Int64[Tensor
     return torch.where(place < ends[:, -1:], index, -1)
 
 
-def boundary_error_ms(
-    durations: Int[Tensor, "n"], boundaries_s: Float[Tensor, "n_less_1"], frame_rate_hz: float
-) -> dict[str, float]:
-    """How far the boundaries between tokens lie from labelled ones, in ms: mean, median, within 20.
-
-    durations: frames of each token of one clip; boundaries_s: the end of every token but the last.
-    """
-    if len(durations) != len(boundaries_s) + 1 or len(durations) < 2:
-        raise InputError(
-            f"{len(durations)} tokens have {len(durations) - 1} boundaries, not "
-            f"{len(boundaries_s)}: give the end of every token but the last"
-        )
-    found = durations.cumsum(0)[:-1].double() / frame_rate_hz
-    error = 1000 * (found - torch.as_tensor(boundaries_s).double()).abs()
-    return {
-        "mean_ms": error.mean().item(),
-        "median_ms": error.median().item(),
-        "within_20_ms": (error <= 20).double().mean().item(),
-        "boundaries": float(len(error)),
-    }
-
-
 def require_frames(
     frames: Int[Tensor, "b"], tokens: Int[Tensor, "b"], names: Sequence[str] | None = None
 ) -> None:

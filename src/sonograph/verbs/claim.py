@@ -19,6 +19,8 @@ class Args:
     """Where the runs are kept (runs/claim-SYSTEM-SCALE); started again, it goes on."""
     data_folder: Path | None = None
     """Where sounds are kept (SONOGRAPH_DATA, or ./sonograph-data)."""
+    part: str = ""
+    """One part alone of a claim that has several, such as boundaries of fastspeech's."""
     record: bool = False
     """Write the records into records/, in a checkout."""
     json: bool = False
@@ -31,7 +33,7 @@ def run(args: Args) -> int:
     from sonograph.recipes import claim
     from sonograph.verbs import show
 
-    found = claim(args.system, args.scale, args.folder, args.data_folder, Line)
+    found = claim(args.system, args.scale, args.folder, args.data_folder, Line, args.part)
     if args.record:
         for file, record in found:
             records.write(record, file)

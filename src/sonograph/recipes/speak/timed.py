@@ -6,17 +6,15 @@ import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Int64
-from torch import Tensor, nn
+from torch import Tensor
 
 from sonograph.nn.acoustic import SpeechBatch
-from sonograph.nn.aligner import Aligned, Aligner, forward_sum_loss
-from sonograph.nn.alignment import aligned
+from sonograph.nn.alignment import AlignerAlone
 from sonograph.progress import Progress
-from sonograph.recipes.speak.acoustic import run
+from sonograph.recipes.speak.acoustic import LAST, run
 from sonograph.recipes.speak.corpus import Part, Speech, SpeechBatches
 from sonograph.train.trainer import TrainConfig
 
@@ -74,22 +72,6 @@ class TimedBatches:
             yield self.timed.batch([self.rows[row] for row in self.batches.rows(number)])
 
 
-class AlignerAlone(nn.Module):
-    """Embeddings and an aligner: all that durations need."""
-
-    def __init__(self, tokens: int, rows: int):
-        super().__init__()
-        self.embed = nn.Embedding(tokens, WIDTH)
-        self.aligner = Aligner(WIDTH, rows)
-
-    def aligned(self, batch: SpeechBatch) -> Aligned:
-        return aligned(self.aligner, self.embed(batch.text.ids).transpose(1, 2), batch)
-
-    def forward(self, batch: SpeechBatch, generator: Any = None) -> dict[str, Tensor]:
-        scores = self.aligned(batch).scores
-        return {"loss": forward_sum_loss(scores, batch.text.lengths, batch.lengths)}
-
-
 def timed(
     speech: Speech,
     tokens: int,
@@ -102,7 +84,7 @@ def timed(
     """Every clip with durations, by an aligner that learned from those not held out."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = AlignerAlone(tokens, speech.spec.rows)
+        model = AlignerAlone(tokens, speech.spec.rows, WIDTH, binarise_from=LAST)
     batches = SpeechBatches(speech.part("train"), batch, frames)
     config = ALIGNER.override(steps=updates, warmup_steps=min(20, updates))
     run(model, batches, folder, config, progress)
@@ -110,6 +92,5 @@ def timed(
     with torch.no_grad():
         for row in range(len(speech)):
             one = speech.batch([row])
-            path = model.aligner.align(model.aligned(one), one.text.lengths, one.lengths)
-            found.append(path.frames[0])
+            found.append(model.durations(one).frames[0])
     return Timed(speech, tuple(found))

@@ -2,7 +2,7 @@
 (`claims`).
 """
 
-from sonograph.recipes.speak.fastspeech.claims import SCALES, claim
+from sonograph.recipes.speak.fastspeech.claims import CLAIM_PARTS, SCALES, claim
 from sonograph.recipes.speak.fastspeech.teaching import Taught, teach
 from sonograph.recipes.speak.fastspeech.training import (
     NEXT,
@@ -16,6 +16,7 @@ from sonograph.recipes.speak.fastspeech.training import (
 )
 
 __all__ = [
+    "CLAIM_PARTS",
     "NEXT",
     "SCALES",
     "Recipe",

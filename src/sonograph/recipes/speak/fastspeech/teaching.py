@@ -85,7 +85,9 @@ def teach(
     assert isinstance(config, fastspeech.Config)
     speech = prepared(config, clips, progress)
     first = learned(names[0], speech, folder / "teacher", teacher, progress)
-    taught = Taught(speech, first.objective.acoustic, teacher.train.seed).listen(progress=progress)
+    master = first.objective.acoustic
+    weights.save_folder(folder / "teacher" / "voice", master, {"name": names[0]})
+    taught = Taught(speech, master, teacher.train.seed).listen(progress=progress)
     second = learned(names[1], taught, folder / "student", student, progress)
     weights.save_folder(folder / "student" / "voice", second.objective.acoustic, {"name": names[1]})
     return {

@@ -227,11 +227,17 @@ ABOUT = About(
         "Speech that has to come at once, or in quantity: a second of it costs milliseconds.",
         "Words are to be slower, higher or louder than others.",
         "Recordings with text are to be checked: `suspicions` lists transcripts that do not fit.",
+        "Times of phones are wanted and nobody has labelled any: of the boundaries that the "
+        "learned aligner finds, more than half lie within 20 ms of labelled ones, nine in ten "
+        "within 50 ms (measured below; a teacher's attention was not).",
     ),
     avoid=(
         "The last bit of naturalness counts: predicted pitch and duration are averages, and sound "
         "like it; PortaSpeech and ProDiff draw from a distribution.",
         "There are no transcripts, or the voice is to be copied from seconds of sound: SV2TTS.",
+        "Minutes of training have to do for teacher and student: the student loses its place in "
+        "fewer hard sentences, but neither is understood (measured below); FastSpeech 2 with its "
+        "aligner needs no teacher.",
     ),
     paper="Yi Ren, Yangjun Ruan, Xu Tan, Tao Qin, Sheng Zhao, Zhou Zhao, Tie-Yan Liu, NeurIPS 2019",
     figures=(
@@ -257,7 +263,8 @@ ABOUT = About(
         "so that a pace is exact; padding is masked everywhere. `compat=published` does as ming024 "
         "and NATSpeech do.",
         "The teacher's convolutions are causal and its layers normalise after the sum; sizes of "
-        "its pre-nets and post-net are ours, the paper gives none.",
+        "its pre-nets and post-net are ours, the paper gives none. It learns by guided attention "
+        "too, which the paper does not mention.",
         "The projection that xcmyz's CBHG carries and never uses is left out.",
         "Presets `-test`, `-mini` and `-base` are ours: English phones, 16 kHz, no post-net.",
         "NATSpeech's recurrent and WaveNet halves are not built.",
@@ -273,6 +280,9 @@ ABOUT = About(
         "mean and deviation of a spoken contour, and what its text is averaged to, count the "
         "padding of the batch.",
     ),
+    picture="Where the phones of a held-out sentence end: by labels (white), by the learned "
+    "aligner and by CTC, neither of which was ever told a time. Below: boundaries of all held-out "
+    "sentences, by how far they lie off.",
     verbs=("train", "speak"),
     golden=("FastSpeech (NATSpeech)", "FastSpeech 2 (community)", "RAD-TTS aligner"),
     checks=(

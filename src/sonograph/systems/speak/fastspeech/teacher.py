@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.nn.functional import dropout, scaled_dot_product_attention
 
+from sonograph.losses.guided_attention import guided_attention_loss
 from sonograph.nn.acoustic import (
     Acoustic,
     Controls,
@@ -31,6 +32,7 @@ from sonograph.systems.speak.fastspeech.model import Config, PostNormStack, posi
 
 PRENET_DROPOUT = 0.5  # of the mel pre-net, always on: it keeps the decoder from copying
 STOP_WEIGHT = 5.0  # of the one positive frame of each text
+GUIDE_WEIGHT = 2.0  # of guided attention: minutes of speech align the sooner
 
 
 class Cache(NamedTuple):
@@ -269,7 +271,10 @@ class TransformerTTS(Acoustic):
 def teacher_losses(
     model: TransformerTTS, batch: SpeechBatch, generator: torch.Generator | None
 ) -> dict[str, Tensor]:
-    """Squared error of both mels, and the stop token's cross-entropy, its end counted more."""
+    """Squared error of both mels, the stop token's cross-entropy, its end counted more, and how
+    far all attention to the text lies from the diagonal: the paper says nothing of the last, most
+    who build it again add it.
+    """
     said = model(batch.text, batch.features, batch.lengths, generator)
     place = torch.arange(batch.features.shape[2], device=batch.features.device)
     inside = place < batch.lengths[:, None]
@@ -282,4 +287,7 @@ def teacher_losses(
         said.stop, ends, reduction="none", pos_weight=said.stop.new_tensor(STOP_WEIGHT)
     )
     parts["stop"] = (stop * inside).sum() / count
-    return {"loss": sum(parts.values(), torch.zeros(()))} | parts
+    parts["guide"] = guided_attention_loss(said.attention, batch.lengths, batch.text.lengths)
+    weights = {"guide": GUIDE_WEIGHT}
+    total = sum((weights.get(name, 1.0) * value for name, value in parts.items()), torch.zeros(()))
+    return {"loss": total} | parts
