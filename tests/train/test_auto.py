@@ -29,6 +29,7 @@ def small(monkeypatch):
     monkeypatch.setattr("sonograph.train.auto.MOST", 6)
 
 
+@pytest.mark.slow
 def test_it_leaves_a_model_that_answers_and_says_why(examples, small, tmp_path):
     base = tmp_path / "base"
     weights.save_folder(base, registry.build("ssast-test", seed=1), {})
