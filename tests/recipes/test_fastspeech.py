@@ -59,8 +59,8 @@ def test_it_learns_and_leaves_a_voice_and_its_lists(clips, tmp_path):
 def test_pitch_by_wavelets_begins_at_the_voice(clips, tmp_path):
     plan = recipe.recipe_of("fastspeech2-wavelet-test").override({"train.steps": 2})
     found = recipe.train("fastspeech2-wavelet-test", clips, tmp_path, plan)
-    assert found["before"]["pitch_mean"] < 0.5  # of ln F0: it would be five
-    assert found["loss_after"] < found["loss_before"]
+    assert found.before["pitch_mean"] < 0.5  # of ln F0: it would be five
+    assert found.after["loss"] < found.before["loss"]
     ids = torch.tensor([[1, 5, 9, 30]])
     text = Text(ids, torch.tensor([4]), torch.zeros_like(ids))
     with torch.no_grad():

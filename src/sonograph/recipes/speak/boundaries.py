@@ -34,12 +34,12 @@ from sonograph.nn.acoustic import SpeechBatch
 from sonograph.nn.alignment import AlignerAlone
 from sonograph.progress import Progress, silent
 from sonograph.recipes.arms import finished
+from sonograph.recipes.speak.acoustic import run
 from sonograph.recipes.speak.corpus import Speech, SpeechBatches, measured_folder
 from sonograph.recipes.speak.listener import Listener, listen
-from sonograph.recipes.speak.portaspeech.training import statistics
 from sonograph.records import Figure, Record, Verdict
 from sonograph.systems.speak import fastspeech
-from sonograph.train.trainer import TrainConfig, Trainer
+from sonograph.train.trainer import TrainConfig
 
 CORPUS = "festvox-ru"
 ALIGNER, FORCED, ATTENTION = "learned aligner", "CTC forced alignment", "teacher's attention"
@@ -218,24 +218,23 @@ def taught(
     """Every source, taught by these clips; started again on the folder it goes on."""
     speech = Speech(corpus.speech.spec, [corpus.speech.items[row] for row in rows], ())
     tokens = len(corpus.symbols) + 1
-    mean, deviation = statistics(speech)
+    mean, deviation = speech.moments()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         later = round(plan.binarised * plan.aligner_updates)
         aligner = AlignerAlone(tokens, speech.spec.rows, plan.width, later)
         teacher = teacher_of(tokens, mean)
 
-    def teach(name: str, place: str, steps: int, model: nn.Module, objective: Any) -> None:
+    def teach(name: str, place: str, steps: int, model: nn.Module) -> None:
         config = TrainConfig(
             steps=steps, seed=seed, lr=plan.lr, clip_norm=1.0, warmup_steps=min(20, steps),
             lr_floor=0.05, save_every=200, log_every=25,
         )  # fmt: skip
         batches = SpeechBatches(speech, plan.batch, plan.frames, seed)
-        title = progress(f"{name}, seed {seed}")
-        Trainer(model, objective, batches, folder / place, config, None, title, best=None).run()
+        run(model, batches, folder / place, config, progress(f"{name}, seed {seed}"))
         model.eval()
 
-    teach(ALIGNER, "aligner", plan.aligner_updates, aligner, lambda m, b, draw: m(b, draw))
+    teach(ALIGNER, "aligner", plan.aligner_updates, aligner)
     listener = listen(
         lambda: Listener(tokens, mean, deviation, plan.width),
         SpeechBatches(speech, plan.batch, plan.frames, seed),
@@ -249,7 +248,7 @@ def taught(
         FORCED: lambda batch: listener.durations(batch).frames,
     }
     if plan.teacher_updates:
-        teach(ATTENTION, "teacher", plan.teacher_updates, teacher, lambda m, b, draw: m(b, draw))
+        teach(ATTENTION, "teacher", plan.teacher_updates, teacher)
         acoustic: Any = teacher.acoustic
         found[ATTENTION] = lambda batch: (
             acoustic.durations(

@@ -174,6 +174,17 @@ class Speech:
             sums, count = sums + values.sum(1), count + values.shape[1]
         return (sums / count).astype(np.float32)
 
+    def moments(self) -> tuple[Float[torch.Tensor, " rows"], Float[torch.Tensor, " rows"]]:
+        """Mean and deviation of each row of the features, over all frames."""
+        sums, squares, count = 0.0, 0.0, 0
+        for item in self.items:
+            values = item.read()[0].astype(np.float64)
+            sums, squares = sums + values.sum(1), squares + np.square(values).sum(1)
+            count += values.shape[1]
+        mean = np.asarray(sums) / count
+        deviation = np.sqrt(np.maximum(np.asarray(squares) / count - np.square(mean), 1e-4))
+        return torch.from_numpy(mean).float(), torch.from_numpy(deviation).float()
+
     def statistics(self) -> dict[str, tuple[float, float]]:
         """Mean and deviation over all frames: of F0 in Hz where voiced, of energy."""
         found: dict[str, list[np.ndarray]] = {"pitch_hz": [], "energy": []}

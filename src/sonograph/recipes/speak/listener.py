@@ -18,8 +18,9 @@ from sonograph.nn.acoustic import SpeechBatch
 from sonograph.nn.fft_block import masked
 from sonograph.nn.monotonic import Durations, forced
 from sonograph.progress import Progress
+from sonograph.recipes.speak.acoustic import run
 from sonograph.recipes.speak.corpus import SpeechBatches
-from sonograph.train.trainer import TrainConfig, Trainer
+from sonograph.train.trainer import TrainConfig
 
 STARTS = 3
 LESSON = TrainConfig(
@@ -119,8 +120,7 @@ def listen(
         drawn = [make() for _ in range(STARTS)]
         begun = (folder / "state").is_dir()  # then the run has its weights
         listener = drawn[0] if begun else min(drawn, key=lambda one: _try(one, batches, updates))
-    objective = lambda model, batch, _: model.loss(batch)  # noqa: E731
-    Trainer(listener, objective, batches, folder, config, None, progress, best=None).run()
+    run(listener, batches, folder, config, progress, step=lambda one, batch, _: one.loss(batch))
     return listener.eval()
 
 

@@ -41,7 +41,6 @@ from sonograph.recipes.speak.corpus import (
 )
 from sonograph.recipes.speak.fastspeech import Recipe, teach
 from sonograph.recipes.speak.listener import Listener, listen
-from sonograph.recipes.speak.portaspeech.training import statistics
 from sonograph.records import Figure, Record, Verdict
 from sonograph.registry import preset
 from sonograph.systems.speak import fastspeech
@@ -270,7 +269,7 @@ def taught_listener(
     spec = preset(plan.teacher).make().features  # type: ignore[attr-defined]
     speech = Speech.prepare(clips, spec, encode_sounds, measured_folder())
     learned = speech.part("train")
-    moments = statistics(learned)
+    moments = learned.moments()
     listener = listen(
         lambda: Listener(len(SOUNDS) + 1, *moments),
         SpeechBatches(learned, plan.batch, plan.frames),

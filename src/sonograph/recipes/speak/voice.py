@@ -24,6 +24,7 @@ from sonograph.progress import Line, Progress, silent
 from sonograph.recipes.pretraining import divided
 from sonograph.recipes.speak import fastspeech
 from sonograph.recipes.speak.corpus import Speech, encode_with, measured_folder
+from sonograph.recipes.speak.left import before_and_after
 from sonograph.recipes.speak.quality import measure
 from sonograph.recipes.vocode.training import ADVERSARIAL, SHORTEST_S, Plan, train_vocoder
 
@@ -62,7 +63,8 @@ def acoustic(folder: Path, progress: Progress = silent) -> dict[str, Any]:
     recipe = fastspeech.recipe_of(ACOUSTIC).override(
         {"train.steps": 2500, "train.save_every": 100, "train.eval_every": 500}
     )
-    return fastspeech.train(ACOUSTIC, open_sets(["asterisk-en"]), folder, recipe, progress)
+    done = fastspeech.train(ACOUSTIC, open_sets(["asterisk-en"]), folder, recipe, progress)
+    return before_and_after(done.before, done.after, done.summary)
 
 
 def held_out() -> tuple[list[Clip], list[Clip]]:

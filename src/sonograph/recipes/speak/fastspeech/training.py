@@ -102,8 +102,8 @@ def pretrain(
     progress: Progress = silent,
 ) -> Summary:
     """The same as `train`, for the verb: the trainer's Summary, with the held-out losses."""
-    found = train(name, clips, Path(folder), recipe or recipe_of(name), progress)
-    return dataclasses.replace(found["summary"], best=found["after"])
+    done = train(name, clips, Path(folder), recipe or recipe_of(name), progress)
+    return dataclasses.replace(done.summary, best=done.after)
 
 
 def train(
@@ -112,12 +112,12 @@ def train(
     folder: Path,
     recipe: Recipe,
     progress: Progress = silent,
-) -> dict[str, Any]:
+) -> Learned:
     """Train a preset on clips with text, into a folder; started again it goes on.
 
     `folder` holds the run (the objective with its aligner), `folder/voice` the acoustic model,
     `folder/dropped.json` the clips that were left out and why, `folder/suspicious.json` those whose
-    transcripts fit their sound badly. Returns held-out losses before and after.
+    transcripts fit their sound badly.
     """
     config = preset(name).make()
     assert isinstance(config, fastspeech.Config)
@@ -125,8 +125,7 @@ def train(
     done = learned(name, speech, folder, recipe, progress)
     write_lists(speech, done.objective, folder)
     leave(folder, done.objective, card_of(name, clips, speech, recipe, done))
-    found = before_and_after(done.before, done.after, done.summary)
-    return found | {"summary": done.summary}
+    return done
 
 
 def learned(name: str, speech: Speech, folder: Path, recipe: Recipe, progress: Progress) -> Learned:
@@ -175,5 +174,5 @@ def fit(
     recipe = recipe_of("fastspeech-test").override({"train.log_every": 1})
     if steps is not None:
         recipe = recipe.override({"train.steps": steps, "train.save_every": max(1, steps // 5)})
-    found = train("fastspeech-test", clips, folder, recipe, progress)
-    return {name: value for name, value in found.items() if name != "summary"}
+    done = train("fastspeech-test", clips, folder, recipe, progress)
+    return before_and_after(done.before, done.after, done.summary)

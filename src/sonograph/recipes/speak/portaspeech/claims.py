@@ -31,7 +31,7 @@ from sonograph.recipes.represent.ssamba import Peak
 from sonograph.recipes.speak.acoustic import prepared, run
 from sonograph.recipes.speak.corpus import Speech, encode_with
 from sonograph.recipes.speak.fastspeech.training import configured
-from sonograph.recipes.speak.portaspeech.training import SHORT, statistics
+from sonograph.recipes.speak.portaspeech.training import SHORT
 from sonograph.recipes.speak.timed import Timed, TimedBatches, timed
 from sonograph.records import Figure, Record, Verdict
 from sonograph.systems.speak import fastspeech, portaspeech
@@ -406,7 +406,7 @@ def fastspeech_of(
         torch.manual_seed(seed)
         model = fastspeech.Pretraining(fastspeech.build(config))
     with torch.no_grad():
-        model.acoustic.project.bias.copy_(statistics(part)[0])
+        model.acoustic.project.bias.copy_(part.moments()[0])
     return taught(
         model, batches, plan.voice_updates + plan.post_updates, folder / f"fastspeech-{seed}", seed,
         progress(f"{OTHER}, seed {seed}"),
@@ -425,7 +425,7 @@ def portaspeech_of(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = portaspeech.Pretraining(registry.build(plan.small, seed=seed), schedule)
-    portaspeech.begin_at(model.acoustic, *statistics(part))
+    portaspeech.begin_at(model.acoustic, *part.moments())
     steps = plan.voice_updates + plan.post_updates
     return taught(model, batches, steps, folder / f"portaspeech-{seed}", seed,
                   progress(f"{WITH}, seed {seed}"))  # fmt: skip

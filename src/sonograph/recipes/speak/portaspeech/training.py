@@ -9,7 +9,6 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -73,18 +72,6 @@ def recipe_of(name: str) -> Recipe:
     return Recipe(batch=8, train=train)
 
 
-def statistics(speech: Speech) -> tuple[Tensor, Tensor]:
-    """Mean and deviation of each row of the features, over all frames."""
-    sums, squares, count = 0.0, 0.0, 0
-    for item in speech.items:
-        values = item.read()[0].astype(np.float64)
-        sums, squares = sums + values.sum(1), squares + np.square(values).sum(1)
-        count += values.shape[1]
-    mean = np.asarray(sums) / count
-    deviation = np.sqrt(np.maximum(np.asarray(squares) / count - np.square(mean), 1e-4))
-    return torch.from_numpy(mean).float(), torch.from_numpy(deviation).float()
-
-
 def pretrain(
     name: str,
     clips: Clips,
@@ -112,7 +99,7 @@ def train(
 
     def begin(part: Speech) -> portaspeech.Pretraining:
         model = portaspeech.Pretraining(portaspeech.build(config), recipe.schedule)
-        portaspeech.begin_at(model.acoustic, *statistics(part))
+        portaspeech.begin_at(model.acoustic, *part.moments())
         return model
 
     done = learn(begin, speech, folder, recipe, both_stages, progress)
