@@ -106,6 +106,15 @@ def test_wheels_come_by_pip_of_this_python_without_dependencies(clients, tmp_pat
     assert "some-data==1.2" in said
 
 
+def test_a_folder_may_be_named_from_here(clients, tmp_path, monkeypatch):
+    """As ./sonograph-data is: clients run elsewhere, and are told where it is from there."""
+    clients("python", 'shift 7; printf "the package" > "$2/some_data-1.2-py3-none-any.whl"')
+    monkeypatch.chdir(tmp_path)
+    got = download(WHEEL, Path("d"))
+    assert files(Path("d")) == ["some_data-1.2-py3-none-any.whl"]
+    assert got.path.read_bytes() == CONTENT
+
+
 def test_a_python_without_pip_is_told(clients, tmp_path):
     clients("python", "echo 'python: No module named pip' >&2; exit 1")
     with pytest.raises(InputError, match="ensurepip"):

@@ -56,6 +56,7 @@ def download(package: Package, folder: Path) -> Download:
     missing, when the network fails, or when the hash is not the expected one.
     """
     version, expected, authority = _expected(package)
+    folder = folder.absolute()  # clients run in a folder of their own inside it
     folder.mkdir(parents=True, exist_ok=True)
     for old in sorted(folder.glob(_pattern(package))):
         found = sha256_of(old)
