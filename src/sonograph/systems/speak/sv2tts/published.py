@@ -23,7 +23,6 @@ from sonograph.systems.speak.sv2tts.sizes import (
 )
 from sonograph.weights import rename
 
-FACTORS = (5, 5, 8)  # of RTVC's upsampling
 MARKS = {  # a weight by which a part is known
     "encoder": "similarity_weight",
     "tacotron2": "decoder.attention_rnn.weight_ih",
