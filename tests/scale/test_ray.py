@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -78,10 +79,12 @@ class Run:
             )
         )  # fmt: skip
         path = os.pathsep.join([environment()["PYTHONPATH"], str(ROOT)])
-        self.mark = f"of-test-{os.getpid()}-{time.monotonic_ns()}"
+        self.place = folder / f"here-{time.monotonic_ns()}"  # titles overwrite what /proc tells ...
+        self.place.mkdir()  # ... of arguments and environment, not where a process stands
         self.process = subprocess.Popen(
             [sys.executable, str(script)],
-            env=environment(PYTHONPATH=path, HOME=str(home), SONOGRAPH_MARK=self.mark),
+            env=environment(PYTHONPATH=path, HOME=str(home)),
+            cwd=self.place,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -109,18 +112,27 @@ class Run:
         ]
 
     def left(self) -> list[str]:
-        """The processes that this run has started and that still are, after at most 30 seconds."""
-        deadline, found = time.monotonic() + 30, ["?"]
+        """The processes that this run has started and that still are, after at most 100 seconds.
+
+        Where the driver was killed, two of Ray's own agents try for a minute to report it.
+        """
+        deadline, found = time.monotonic() + 100, ["?"]
         while found and time.monotonic() < deadline:
-            found = [p.name for p in Path("/proc").glob("[0-9]*") if self._is_of_this(p)]
+            found = [self._name(p) for p in Path("/proc").glob("[0-9]*") if self._is_of_this(p)]
             time.sleep(0.1)
         return found
 
     def _is_of_this(self, process: Path) -> bool:
         try:
-            return self.mark.encode() in (process / "environ").read_bytes()
+            return (process / "cwd").readlink() == self.place
         except OSError:
             return False
+
+    @staticmethod
+    def _name(process: Path) -> str:
+        with contextlib.suppress(OSError):
+            return (process / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+        return process.name
 
 
 def temporary() -> set[str]:
