@@ -163,11 +163,6 @@ def test_scores_that_fall_out_are_listed_worst_first(speech):
         corpus.suspicious(many, scores[:3])
 
 
-def test_times_of_tokens_are_those_of_the_file():
-    times = corpus.token_times(torch.tensor([5, 10]), 0.15, 100.0)
-    np.testing.assert_allclose(times, [(0.15, 0.2), (0.2, 0.3)])
-
-
 def test_nothing_to_learn_from_is_an_error(clips, tmp_path):
     with pytest.raises(InputError, match=r"none of 1 clips can be learned from .*no text"):
         Speech.prepare(clips.filter(lambda c: c.id == "mute"), SPEC, letters, tmp_path)

@@ -26,7 +26,7 @@ from typing import Literal, Self
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 
 from sonograph.audio.feature_spec import FeatureSpec, Frontend
 from sonograph.data.clips import Clip, Clips
@@ -406,11 +406,3 @@ def _robust_slope(x: np.ndarray, y: np.ndarray) -> float:
     run = x[order][half:][: len(x) - half] - x[order][: len(x) - half]
     fine = run > 1e-6
     return float(np.median(rise[fine] / run[fine])) if fine.any() else 0.0
-
-
-def token_times(
-    durations: Int64[torch.Tensor, "n"], start_s: float, frame_rate_hz: float
-) -> list[tuple[float, float]]:
-    """When each token begins and ends, in seconds of the clip as it was before it was trimmed."""
-    ends = (start_s + durations.cumsum(0).double() / frame_rate_hz).tolist()
-    return list(zip([start_s, *ends[:-1]], ends))
