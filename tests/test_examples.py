@@ -40,7 +40,7 @@ def test_there_are_examples() -> None:
 def test_example(script: Path, tmp_path: Path) -> None:
     assert len(script.read_text("utf-8").splitlines()) < 40
     done = subprocess.run(
-        [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, timeout=120
+        [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()

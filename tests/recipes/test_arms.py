@@ -49,8 +49,8 @@ def test_records_are_named_by_scale_and_count_all_runs(tmp_path):
     record = Record(
         system="ssast", kind="claim", sentence="s", rule="r", verdict="shown", measured=()
     )
-    began = time.perf_counter() - 5
+    began = time.perf_counter() - 500
     ((name, first),) = arms.finished([("claim", record)], "cpu", tmp_path, began)
     ((far, second),) = arms.finished([("claim", record)], "gpu", tmp_path, began)
     assert (name, far) == ("claim", "claim-gpu")
-    assert second.seconds == pytest.approx(2 * first.seconds, abs=0.5)
+    assert second.seconds == pytest.approx(2 * first.seconds, rel=0.1)
