@@ -248,7 +248,7 @@ class Scale(Config):
     sounds: int = 6  # held-out clips that are vocoded
     sound_s: float = 1.024
     evaluations: tuple[int, ...] = (1, 2, 4, 8, 16)
-    rival_channels: int = 64  # of the iSTFTNet; its updates take about the same time
+    rival_channels: int = 64  # of the iSTFTNet, which all in all trains for less time
     rival_regression: int = 260
     rival_adversarial: int = 60
 
@@ -303,7 +303,7 @@ def claim(
     full, two = f"midpoint, {most} evaluations", f"euler, {most} evaluations"
     found = [
         ("claim", sounds_record(held, plan, data, full, RIVAL, "the log-mel distance", "mel",
-            "Of equal training time, flow matching is nearer to speech than adversarial "
+            "Of no less training time, flow matching is nearer to speech than adversarial "
             "training.")),
         ("claim-one-period", loss_record(held, plan, data, "primes", "one period",
             "Several periods learn the velocity better than the plain waveform.")),
