@@ -118,16 +118,16 @@ def test_equal_error_rate_by_hand_and_of_overlapping_bells():
 
 
 @needs("speechmos", "onnxruntime", "librosa", "requests", "tqdm")
-def test_dnsmos_is_the_packages():
+@pytest.mark.parametrize("seconds", [2.0, pytest.param(11.5, marks=pytest.mark.slow)])
+def test_dnsmos_is_the_packages(seconds):
     from speechmos import dnsmos as package
 
-    for seconds in (2.0, 11.5):
-        sound = noise(seconds)
-        theirs = package.run(sound.samples[0], 16000)
-        ours = dnsmos(sound)
-        np.testing.assert_allclose(
-            ours, [theirs["sig_mos"], theirs["bak_mos"], theirs["ovrl_mos"]], atol=1e-4
-        )
+    sound = noise(seconds)
+    theirs = package.run(sound.samples[0], 16000)
+    ours = dnsmos(sound)
+    np.testing.assert_allclose(
+        ours, [theirs["sig_mos"], theirs["bak_mos"], theirs["ovrl_mos"]], atol=1e-4
+    )
 
 
 @needs("pesq", "pystoi")

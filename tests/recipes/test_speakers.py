@@ -62,6 +62,7 @@ def test_a_voice_learns_and_loads(clips, tmp_path):
         speakers.train_voice("sv2tts-test", clips, tmp_path / "other", recipe, other)
 
 
+@pytest.mark.slow
 def test_a_vocoder_learns(clips, tmp_path):
     recipe = sv2tts.recipe_of("sv2tts-wavernn-test")
     one, many = (recipe.override({"train.steps": n, "train.eval_every": 0}) for n in (1, 25))

@@ -43,6 +43,7 @@ def short(**changes) -> training.Recipe:
     return dataclasses.replace(recipe, **changes)
 
 
+@pytest.mark.slow
 def test_training_on_re_synthesis_leaves_a_tagger_that_the_command_uses(tmp_path):
     clips, run = sounds(tmp_path), tmp_path / "run"
     recipe = short(makers=("opus",), pairs=64, mixup_chance=0.0)
@@ -211,6 +212,7 @@ def test_the_rule_of_memory(most, verdict):
     records.check(records.stamped(record, 1.0), "here")
 
 
+@pytest.mark.slow
 def test_the_claim_of_f1_runs_whole(tmp_path):
     plan = claims.SCALES["cpu"].override(
         {"pairs": 12, "updates": 6, "batch": 4, "small": "spectttra-test",

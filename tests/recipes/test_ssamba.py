@@ -83,6 +83,7 @@ def test_attention_of_all_pairs_is_measured_where_it_fits():
     assert ssamba.fits("fused", 65_536, 4)
 
 
+@pytest.mark.slow
 def test_passes_of_every_kernel_in_turn(monkeypatch):
     small = {"scan": "ssamba-test", "fused": "ssast-test", "materialised": "ssast-test"}
     monkeypatch.setattr(ssamba, "SYSTEMS", small)

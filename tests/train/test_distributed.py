@@ -92,7 +92,8 @@ def test_two_processes_equal_one(tmp_path, reference, parallel):
         assert computed(tmp_path, kind) == pytest.approx(expected, abs=1e-5)
 
 
-@pytest.mark.parametrize("parallel", [pytest.param("replicate", marks=pytest.mark.slow), "shard"])
+@pytest.mark.slow
+@pytest.mark.parametrize("parallel", ["replicate", "shard"])
 def test_interrupted_and_resumed(tmp_path, reference, parallel):
     """SIGTERM to one of two processes stops both after one step; resumed, all is as if never."""
     config = CONFIG.override(parallel=parallel)
