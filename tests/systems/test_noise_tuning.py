@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 
 import pytest
@@ -39,7 +40,7 @@ def test_official_heads_of_every_shape(hidden, depth, way):
     sizes = [6, *[hidden] * depth, 6]
     parts = [
         part
-        for a, b in zip(sizes[:-2], sizes[1:])
+        for a, b in itertools.pairwise(sizes[:-1])
         for part in (torch.nn.Linear(a, b), torch.nn.BatchNorm1d(b), torch.nn.ReLU())
     ]
     mlp = torch.nn.Sequential(*parts, torch.nn.Linear(sizes[-2], 6))
