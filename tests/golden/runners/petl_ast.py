@@ -38,7 +38,8 @@ def method_of(settings: dict[str, Any], delta: dict[str, torch.Tensor]) -> Any:
         return PrefixTuning(2 * len(prefix[0])), "norm"
     if lora := {name: value for name, value in delta.items() if name.endswith(".down")}:
         parts = {name.rsplit("lora", 1)[1].strip("_").split(".")[0] or "project" for name in lora}
-        scale = settings.get("scale", settings["alpha"] / settings["reduction_rate"])
+        reduction = settings.get("reduction_rate") or settings.get("rank")
+        scale = settings.get("scale") or settings["alpha"] / reduction
         where = "|".join(f"attention.{part}" for part in sorted(parts))
         return LoRA(len(next(iter(lora.values()))), scale=scale, where=where), "norm"
     if not delta:
