@@ -7,8 +7,14 @@ from sonograph import registry
 from sonograph.errors import InputError
 from sonograph.nn.heads import Classifier
 from sonograph.systems.adapt.ast_adapters import Adapter, Mixture, PrefixTuning, PromptTuning
-from sonograph.systems.adapt.ast_adapters.adapters import ConformerAdapter, Convpass
-from sonograph.systems.adapt.ast_adapters.mixtures import DenseMixture, SoftMixture
+from sonograph.systems.adapt.ast_adapters.adapters import ConformerAdapter, Convpass, quick_gelu
+from sonograph.systems.adapt.ast_adapters.mixtures import (
+    DenseMixture,
+    NormalisedSoftMixture,
+    SoftMixture,
+    adapters,
+)
+from sonograph.systems.adapt.ast_adapters.published import from_published
 from sonograph.train.adapt import adapt, cost
 
 X = torch.randn(2, 9, 16, generator=torch.Generator().manual_seed(0))
@@ -99,6 +105,15 @@ def test_the_published_form_leaves_out_what_it_computes(kind):
     assert torch.equal(theirs(X), before)
 
 
+def test_the_published_convpass_bends_twice():
+    """Both activations stay where the convolution between them is lost."""
+    module = Convpass(16, 4, 3, "published").eval()
+    torch.nn.init.normal_(module.up.weight)
+    with torch.no_grad():
+        expected = module.up(quick_gelu(quick_gelu(module.down(X))))
+        assert torch.equal(module(X), expected)
+
+
 def test_batch_statistics_are_of_the_clips_own_tokens():
     module = ConformerAdapter(16, 4, 3).train()
     mask = torch.ones(2, 9, dtype=torch.bool)
@@ -114,7 +129,7 @@ def test_batch_statistics_are_of_the_clips_own_tokens():
 
 def test_a_mixture_of_equal_adapters_is_one_adapter():
     torch.manual_seed(0)
-    dense = DenseMixture(16, 4, 3)
+    dense = DenseMixture(16, adapters(16, 4, 3))
     for adapter in dense.adapters:
         adapter.load_state_dict(dense.adapters[0].state_dict())
         torch.nn.init.ones_(adapter.up.weight)
@@ -123,13 +138,80 @@ def test_a_mixture_of_equal_adapters_is_one_adapter():
 
 def test_soft_slots_are_averages_of_the_clips_own_tokens():
     torch.manual_seed(0)
-    soft = SoftMixture(16, 4, 2, 3)
+    soft = SoftMixture(16, adapters(16, 4, 2), 3)
     for adapter in soft.adapters:
         torch.nn.init.normal_(adapter.up.weight)
     mask = torch.ones(2, 9, dtype=torch.bool)
     mask[1, 4:] = False
     alone = soft(X[1:, :4])
     torch.testing.assert_close(soft(X, mask)[1:, :4], alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("compat", ["none", "published"])
+def test_normalised_slots_do_not_see_how_loud_tokens_are(compat):
+    """Slots hold the tokens as they are; as published, tokens of length 1."""
+    torch.manual_seed(0)
+    soft = NormalisedSoftMixture(16, adapters(16, 4, 2), 3, compat).eval()
+    for adapter in soft.adapters:
+        torch.nn.init.normal_(adapter.up.weight)
+    x = X.double()
+    with torch.no_grad():
+        soft.double().slots.mul_(7.0)
+        first = soft(x)
+        soft.slots.div_(7.0)
+        torch.testing.assert_close(soft(x), first, rtol=1e-4, atol=1e-5)
+        louder = torch.allclose(soft(2 * x), first, rtol=1e-4, atol=1e-5)
+    assert louder == (compat == "published")
+
+
+@pytest.mark.parametrize("kind", ["dense", "soft"])
+def test_the_published_mixture_of_attention_is_added_twice(kind):
+    """Once beside the attention, once behind the feed-forward part of the same block."""
+    model = adapt(tiny(), Mixture(kind=kind, at="attention", compat="published"))
+    block = model.encoder.blocks[0].eval()
+    for adapter in block.attention.adapter.adapters:
+        torch.nn.init.normal_(adapter.up.weight)
+    x = torch.randn(1, 5, 48)
+    with torch.no_grad():
+        more = block.attention.adapter(block.norm1(x))
+        h = x + block.attention.base(block.norm1(x)) + more
+        plain = block.feedforward.contract(
+            torch.nn.functional.gelu(block.feedforward.expand(block.norm2(h)))
+        )
+        torch.testing.assert_close(block(x), h + plain + more)
+
+
+def test_the_published_mixture_needs_a_feed_forward_part():
+    with pytest.raises(InputError, match="has none"):
+        adapt(
+            registry.build("ssamba-test"),
+            Mixture(at="attention", compat="published"),
+            head="none",
+        )
+
+
+def test_names_of_what_the_official_code_adds():
+    """Mixtures say nowhere where they stand alone; the ablation of LoRA writes capitals."""
+    layer = "model.encoder.layer.0"
+    other = {
+        f"{layer}.attention.attention.{part}.{last}": torch.zeros(1)
+        for part in ("query", "key", "value")
+        for last in ("weight", "bias")
+    } | {f"model.embeddings.{name}_token": torch.zeros(1, 1, 1) for name in ("cls", "distillation")}
+    names = {
+        "moa.slot_params": "blocks.0.attention.adapter.slots",
+        "moa.scale": "blocks.0.attention.adapter.scale",
+        "moa_ffn.moa.2.linear_upsample.bias": "blocks.0.feedforward.adapter.adapters.2.up.bias",
+        "moa_mhsa.moa.0.adapter_conv.weight": (
+            "blocks.0.attention.adapter.adapters.0.convolve.weight"
+        ),
+        "router.ff.weight": "blocks.0.attention.adapter.router.weight",
+        "router_ffn.ff.bias": "blocks.0.feedforward.adapter.router.bias",
+        "attention.attention.lora_up_K.weight": ("blocks.0.attention.qkv.additions.lora_key.up"),
+        "attention.output.lora_down_O.weight": ("blocks.0.attention.project.additions.lora.down"),
+    }
+    state = other | {f"{layer}.{theirs}": torch.zeros(2, 3) for theirs in names}
+    assert sorted(from_published(state, "MHSA").delta) == sorted(names.values())
 
 
 def test_prompts_come_behind_special_tokens_and_leave_the_sequence():

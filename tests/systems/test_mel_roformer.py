@@ -129,6 +129,12 @@ def test_without_a_yaml_the_files_most_in_use_are_assumed(tmp_path):
     assert model.stems == ("vocals",)
 
 
+def test_windows_shorter_than_the_fft_are_refused():
+    state = published(tiny())
+    with pytest.raises(InputError, match="windows of 256 samples in an FFT of 512"):
+        mel_roformer.load_published(state, settings={"model": {"stft_win_length": 256}})
+
+
 def test_a_yaml_runs_nothing(tmp_path):
     path = tmp_path / "bad.yaml"
     path.write_text("model: !!python/object/apply:os.getcwd []\n")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 
 import pytest
@@ -8,7 +9,13 @@ import torch
 
 from sonograph import registry, weights
 from sonograph.errors import InputError
-from sonograph.systems.adapt.noise_tuning import NMTune, RepairedHead, regularisers, spectrum
+from sonograph.systems.adapt.noise_tuning import (
+    NMTune,
+    RepairedHead,
+    load_published_head,
+    regularisers,
+    spectrum,
+)
 from sonograph.train.adapt import adapt
 from sonograph.train.finetune import finetune, measure
 from tests.train.test_finetune import QUICK, examples
@@ -22,6 +29,33 @@ def test_published_counts(width, count):
         head = RepairedHead(width, 10)
     beside = sum(p.numel() for p in head.project.parameters())
     assert sum(p.numel() for p in head.parameters()) - beside == count  # the scale among them
+
+
+@pytest.mark.parametrize(
+    ("hidden", "depth", "way"), [(12, 1, "around"), (3, 1, "through"), (9, 3, "around")]
+)
+def test_official_heads_of_every_shape(hidden, depth, way):
+    """A bottleneck, more hidden layers, no way around the MLP: told from names and shapes."""
+    torch.manual_seed(0)
+    sizes = [6, *[hidden] * depth, 6]
+    parts = [
+        part
+        for a, b in itertools.pairwise(sizes[:-1])
+        for part in (torch.nn.Linear(a, b), torch.nn.BatchNorm1d(b), torch.nn.ReLU())
+    ]
+    mlp = torch.nn.Sequential(*parts, torch.nn.Linear(sizes[-2], 6))
+    scale = torch.randn(1, 6)
+    last = torch.nn.Linear(6, 3)
+    state = {f"image_encoder.mlp_after.{n}": v for n, v in mlp.state_dict().items()}
+    state |= {f"classification_head.{n}": v for n, v in last.state_dict().items()}
+    if way == "around":
+        state["image_encoder.scale_after"] = scale
+    x = torch.randn(5, 6)
+    with torch.no_grad():
+        head = load_published_head(state).train()
+        expected = mlp(x) * scale + x if way == "around" else mlp(x)
+        torch.testing.assert_close(head.repair(x), expected)
+        torch.testing.assert_close(head(x), last(expected))
 
 
 def test_equal_directions_have_the_highest_entropy():
@@ -50,7 +84,7 @@ def test_vectors_without_contrast_have_no_spectrum_and_one_direction_has_no_entr
 
 
 @pytest.mark.parametrize(
-    "bad", [{"ratio": 0}, {"largest": 0}, {"covariance": -1.0}, {"share": math.nan}]
+    "bad", [{"ratio": 0}, {"depth": 0}, {"largest": 0}, {"covariance": -1.0}, {"share": math.nan}]
 )
 def test_settings_that_make_no_sense(bad):
     with pytest.raises(InputError, match=r"at least 1|none is below 0"):

@@ -27,8 +27,10 @@ def thin_rank(inputs: int, outputs: int, ratio: float) -> int:
 
     >>> thin_rank(768, 2304, 2), thin_rank(768, 768, 2), thin_rank(768, 3072, 2)
     (288, 192, 307)
+    >>> thin_rank(360, 216, 2.7)  # the quotient itself would be rounded up to 50
+    49
     """
-    return int(inputs * outputs / (ratio * (inputs + outputs)))
+    return int(inputs * outputs // (ratio * (inputs + outputs)))
 
 
 class Thin(nn.Sequential):

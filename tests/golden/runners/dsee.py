@@ -7,13 +7,19 @@ from typing import Any
 import torch
 
 from sonograph.nn.pruning import largest
-from sonograph.systems.adapt.dsee import greedy_sparse_part, head_scores, scores
+from sonograph.systems.adapt.dsee import greedy_sparse_part, head_scores, places_of, scores
 
 
 def run(case: Any, golden: Any) -> dict[str, Any]:
     given = {name: torch.as_tensor(value) for name, value in case.inputs.items()}
     settings = case.about["settings"]
-    return decomposed(given, settings) if "start" in given else pruned(given, settings)
+    if "start" in given:
+        return decomposed(given, settings)
+    if "weight" in given:  # places by magnitude, what the reference calls omp
+        rows, columns = places_of(given["weight"], settings["nonzeros"], "largest", 1)
+        mask = torch.zeros_like(given["weight"], dtype=torch.long)
+        return {"mask": mask.index_put((rows, columns), torch.tensor(1))}
+    return pruned(given, settings)
 
 
 def decomposed(given: dict[str, torch.Tensor], settings: dict[str, Any]) -> dict[str, Any]:
@@ -58,7 +64,8 @@ def pruned(given: dict[str, torch.Tensor], settings: dict[str, Any]) -> dict[str
             by,
         )
         answers |= {f"head_{by}": head, f"head_order_{by}": head.argsort(stable=True)}
-    others = largest({part: given[f"w_{part}"].abs() for part in "ko"}, share)
+    rest = [name.removeprefix("w_") for name in given if name.startswith("w_")]
+    others = largest({part: given[f"w_{part}"].abs() for part in rest if part not in "qv"}, share)
     return answers | {f"mask_{part}": mask.long() for part, mask in others.items()}
 
 

@@ -31,7 +31,6 @@ def run(case: Any, golden: Any) -> dict[str, Any]:
     assert sum(p.numel() for p in head.parameters()) == case.about["parameters"]
     weights = settings["weights"]
     method = NMTune(
-        settings["ratio"],
         consistency=weights["mse"],
         covariance=weights["cov"],
         share=weights["svd"],

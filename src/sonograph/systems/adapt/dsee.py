@@ -215,14 +215,16 @@ def scores(
     """What decides which entries of a W with a change beside it stay: the largest do.
 
     product: B A; sparse: S, both unscaled. WABS adds them to W as the official code does, where
-    the scale reaches S alone.
+    the scale reaches S alone; NAB, the inverse of AB, knows no scale there.
     """
     if by == "random":
         return torch.rand(weight.shape, generator=generator).to(weight)
     if by in ("ABS", "NABS"):
         score = (scale * (product + sparse)).abs()
-    elif by in ("AB", "NAB"):
+    elif by == "AB":
         score = (scale * product).abs()
+    elif by == "NAB":
+        score = product.abs()
     elif by == "WABS":
         score = (weight + product + scale * sparse).abs()
     elif by == "WAB":

@@ -20,6 +20,7 @@ clip that is made once, as the encoder is asked once; the official code draws an
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
@@ -69,22 +70,41 @@ def spectrum(features: Float[Tensor, "n d"]) -> Spectrum:
 
 
 class RepairedHead(Inserted):
-    """(n, d) -> logits (n, classes): a residual MLP, then a linear map. Section 4.1."""
+    """(n, d) -> logits (n, classes): a residual MLP, then a linear map. Section 4.1.
 
-    def __init__(self, width: int, classes: int, ratio: int = 4):
+    ratio: width of the MLP to d; depth: its hidden layers. way: "around" the MLP or "through" it
+    alone, as the official code's `mlp_with_res` off.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        classes: int,
+        ratio: float = 4,
+        depth: int = 1,
+        way: Literal["around", "through"] = "around",
+    ):
         super().__init__()
-        self.expand = nn.Linear(width, ratio * width)
-        self.norm = nn.BatchNorm1d(ratio * width)
-        self.contract = nn.Linear(ratio * width, width)
-        self.scale = nn.Parameter(torch.ones(1, width))
+        inner = int(ratio * width + 1e-6)  # 0.29 * 100 is a hair less than 29
+        self.expand = nn.Linear(width, inner)
+        self.norm = nn.BatchNorm1d(inner)
+        self.deeper = nn.ModuleList(
+            nn.Sequential(nn.Linear(inner, inner), nn.BatchNorm1d(inner), nn.ReLU())
+            for _ in range(depth - 1)
+        )
+        self.contract = nn.Linear(inner, width)
+        self.scale = nn.Parameter(torch.ones(1, width)) if way == "around" else None
         self.project = nn.Linear(width, classes)
         nn.init.kaiming_uniform_(self.project.weight)
         nn.init.zeros_(self.project.bias)
 
     def repair(self, vectors: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
         """z'."""
-        inner = self.contract(torch.relu(self.norm(self.expand(vectors))))
-        return self.scale * inner + vectors
+        inner = torch.relu(self.norm(self.expand(vectors)))
+        for layer in self.deeper:
+            inner = layer(inner)
+        inner = self.contract(inner)
+        return inner if self.scale is None else self.scale * inner + vectors
 
     def forward(self, vectors: Float[Tensor, "n d"]) -> Float[Tensor, "n classes"]:
         return self.project(self.repair(vectors))
@@ -123,16 +143,18 @@ class NMTune(Method):
     views: ClassVar[int] = 2
     keeps_start: ClassVar[bool] = False
 
-    ratio: int = 4  # width of the MLP to that of the vectors
+    ratio: float = 4.0  # width of the MLP to that of the vectors
+    depth: int = 1  # of its hidden layers
     consistency: float = 1.0
     covariance: float = 0.04
     share: float = 0.001
     largest: int = 5
 
     def __post_init__(self) -> None:
-        if self.ratio < 1 or self.largest < 1:
+        if not 0 < self.ratio < float("inf") or self.depth < 1 or self.largest < 1:
             raise InputError(
-                f"ratio is {self.ratio} and largest {self.largest}: each is at least 1"
+                f"ratio is {self.ratio:g}, depth {self.depth} and largest {self.largest}: the "
+                "first is above 0, the others at least 1"
             )
         weights = (self.consistency, self.covariance, self.share)
         if not all(0 <= weight < float("inf") for weight in weights):
@@ -143,7 +165,10 @@ class NMTune(Method):
 
     def fit_head(self, model: nn.Module) -> None:
         head: Any = model.head
-        model.head = RepairedHead(head.project.in_features, head.project.out_features, self.ratio)
+        width = head.project.in_features
+        if self.ratio * width < 1:
+            raise InputError(f"an MLP of {self.ratio:g} times {width} values is none: raise ratio")
+        model.head = RepairedHead(width, head.project.out_features, self.ratio, self.depth)
 
     def objective(self, teach: Objective) -> Objective:
         return self.loss
@@ -183,11 +208,11 @@ def mlp() -> NMTune:
 
 # --- published weights ---------------------------------------------------------------------------
 
+# published name, our name; deeper layers and the last one are told from their numbers
 PUBLISHED_NAMES = (
     ("image_encoder.scale_after", "scale"),
     ("image_encoder.mlp_after.0.{}", "expand.{}"),
     ("image_encoder.mlp_after.1.{}", "norm.{}"),
-    ("image_encoder.mlp_after.3.{}", "contract.{}"),
     ("classification_head.{}", "project.{}"),
 )
 
@@ -196,14 +221,23 @@ def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Official names -> ours, of the head alone."""
     from sonograph.weights import rename
 
-    return rename(state, PUBLISHED_NAMES)
+    places = [int(found[1]) for name in state if (found := re.search(r"mlp_after\.(\d+)\.", name))]
+    last = max(places, default=3)
+    deeper = [
+        (f"image_encoder.mlp_after.{place}.{{}}", f"deeper.{place // 3 - 1}.{place % 3}.{{}}")
+        for place in range(3, last)
+    ]
+    contract = (f"image_encoder.mlp_after.{last}.{{}}", "contract.{}")
+    return rename(state, (*PUBLISHED_NAMES, *deeper, contract))
 
 
 def load_published_head(state: Mapping[str, Tensor]) -> RepairedHead:
     """An official head; its sizes are read from the shapes."""
     ours = from_published(state)
     hidden, width = ours["expand.weight"].shape
-    head = RepairedHead(width, len(ours["project.bias"]), hidden // width)
+    depth = 1 + len({name.split(".")[1] for name in ours if name.startswith("deeper.")})
+    way: Any = "around" if "scale" in ours else "through"
+    head = RepairedHead(width, len(ours["project.bias"]), hidden / width, depth, way)
     head.load_state_dict(ours)
     return head.eval()
 

@@ -69,6 +69,8 @@ ABOUT = About(
         "at 0: the adapted model begins as the given one, to the bit. Prompts and prefixes cannot.",
         "The conformer adapter normalises its input, convpass uses its convolution; "
         '`compat="published"` leaves both out, as the official code does.',
+        "A mixture beside the attention is added once, and with slots compared by cosine they hold "
+        'the tokens as they are; `compat="published"` has both faults below.',
         "Adapters' convolutions and batch norms pass over padding.",
         "Prompts leave the sequence after the last block and the distillation token stays; the "
         "official code pools over the prompts and takes that token out.",
@@ -86,6 +88,9 @@ ABOUT = About(
         "UrbanSound8K chooses its epoch on the test fold.",
         "Both maps of the bottleneck start at 0; a library's handling of missing keys saves it.",
         "The conformer adapter's normalisation and convpass's convolution are computed and lost.",
+        "A mixture beside the attention alone is added a second time behind the feed-forward part.",
+        "Normalised soft mixtures fill slots with normalised tokens, and normalise the slots' "
+        "vectors over the adapters, not over their own values.",
         "Placed after the sub-layer, parallel and sequential adapters compute the same sum.",
     ),
     verbs=("adapt", "evaluate", "tag", "methods"),

@@ -99,8 +99,8 @@ class Convpass(nn.Module):
         inner = quick_gelu(self.down(x))
         if self.compat == "none":
             mixed = over_own_tokens(self.convolve, inner.transpose(1, 2), mask)
-            inner = quick_gelu(mixed.transpose(1, 2))
-        return self.up(self.drop(inner))
+            inner = mixed.transpose(1, 2)
+        return self.up(self.drop(quick_gelu(inner)))
 
 
 def quick_gelu(x: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,7 +29,7 @@ BACKBONE = (
     (f"{LAYER}.layernorm_after.{{}}", f"{BLOCK}.norm2.{{}}"),
     ("layernorm.{}", "norm.{}"),
 )
-# inside an adapter: the bottleneck's, then the conformer's
+# inside an adapter: the bottleneck's, the conformer's, the convpass's
 ADAPTER = (
     ("linear_downsample.{}", "down.{}"),
     ("linear_upsample.{}", "up.{}"),
@@ -37,7 +38,19 @@ ADAPTER = (
     ("dwise_conv.{}", "depthwise.{}"),
     ("bnorm.{}", "batch_norm.{}"),
     ("pwise_conv2.{}", "up.{}"),
+    ("adapter_down.{}", "down.{}"),
+    ("adapter_conv.{}", "convolve.{}"),
+    ("adapter_up.{}", "up.{}"),
 )
+# inside a mixture of them
+MIXTURE = (
+    ("slot_params", "slots"),
+    ("scale", "scale"),
+    ("ff.{}", "router.{}"),
+    *((f"moa.{{}}.{theirs}", f"adapters.{{}}.{ours}") for theirs, ours in ADAPTER),
+)
+# modules that PETL_AST adds to a layer, and where they say they stand
+ADDED = re.compile("(adapter|moa|router)(?:_module)?_?(ffn|mhsa)?", re.IGNORECASE)
 PLACES = {"FFN": "feedforward", "MHSA": "attention"}
 PREFIXES = ("module.", "audio_spectrogram_transformer.", "model.")
 HEADS = {
@@ -90,8 +103,9 @@ class Published:
 def from_published(state: Mapping[str, Tensor], location: str = "FFN") -> Published:
     """Published names -> ours; queries, keys and values are joined.
 
-    location: "FFN" or "MHSA", where adapters stand whose names do not say so (the ablation's). The
-    names of an adaptation are those in a model that `adapt` prepared with the same method.
+    location: "FFN" or "MHSA", where adapters stand whose names do not say so (those of the ablation
+    and of mixtures). The names of an adaptation are those in a model that `adapt` prepared with the
+    same method.
     """
     bare = {_bare(name): value for name, value in state.items()}
     head = {HEADS[name]: bare.pop(name) for name in list(bare) if name in HEADS}
@@ -120,16 +134,16 @@ def _of_adaptation(name: str, location: str) -> str | None:
         return None
     number, _, rest = name.removeprefix("encoder.layer.").partition(".")
     block = f"blocks.{number}"
-    if rest.startswith("adapter_module"):
-        module, _, inner = rest.partition(".")
-        place = PLACES[module.removeprefix("adapter_module").strip("_") or location]
-        (ours,) = rename({inner: torch.empty(0)}, ADAPTER)
+    module, _, inner = rest.partition(".")
+    if found := ADDED.fullmatch(module):
+        place = PLACES[(found[2] or location).upper()]
+        (ours,) = rename({inner: torch.empty(0)}, ADAPTER if found[1] == "adapter" else MIXTURE)
         return f"{block}.{place}.adapter.{ours}"
-    last = rest.removeprefix("attention.attention.")
+    last = rest.removeprefix("attention.").split(".", 1)[-1]
     if last in ("key_tokens", "value_tokens"):
         return f"{block}.attention.prefix.{last.removesuffix('_tokens')}s"
     if last.startswith("lora_"):
-        _, way, letter = last.removesuffix(".weight").split("_")
+        _, way, letter = last.removesuffix(".weight").lower().split("_")
         part = {"q": "query", "k": "key", "v": "value"}.get(letter)
         if part is None:
             return f"{block}.attention.project.additions.lora.{way}"
@@ -144,26 +158,31 @@ def _depth(bare: Mapping[str, Any]) -> int:
     return 1 + max(found)
 
 
-def config_from_published(state: Mapping[str, Tensor]) -> ssast.Config:
-    """The encoder's configuration, read from shapes; the patch stride is the published 10.
+def config_from_published(
+    state: Mapping[str, Tensor], stride: tuple[int, int] = (10, 10), bins: int = 128
+) -> ssast.Config:
+    """The encoder's configuration, read from shapes, but for what the published ones have alike.
 
-    The front-end is the feature extractor's: no mean is taken off the waveform.
+    stride: of patches, in bins and frames. The front-end is the feature extractor's: no mean is
+    taken off the waveform.
     """
     bare = {_bare(name): value for name, value in state.items()}
     width, _, rows, columns = bare["embeddings.patch_embeddings.projection.weight"].shape
     places = bare["embeddings.position_embeddings"].shape[1] - 2
-    high = (128 - rows) // 10 + 1
+    high = (bins - rows) // stride[0] + 1
     if places % high:
-        raise InputError(f"{places} positions are no grid of {high} rows: another stride than 10")
-    longest = (places // high - 1) * 10 + columns + 9
+        raise InputError(
+            f"{places} positions are no grid of {high} rows: another stride than {stride[0]}"
+        )
+    longest = places // high * stride[1] + columns - 1
     return ssast.Config(
         width=width,
         depth=_depth(bare),
         num_heads=max(1, width // 64),
         patch=(rows, columns),
-        stride=(10, 10),
+        stride=stride,
         frames=1024 if longest == 1025 else longest,
-        features=dataclasses.replace(FeatureSpec(), clip_mean="keep"),
+        features=dataclasses.replace(FeatureSpec(), clip_mean="keep", bins=bins),
     )
 
 

@@ -166,6 +166,12 @@ def config_from_published(
     windows = tuple(told.get("multi_stft_resolutions_window_sizes", Config.loss_windows))
     hidden = bare["mask_estimators.0.to_freqs.0.0.0.weight"].shape[0]
     bands = _bands(_sizes(bare), told)
+    window = int(told.get("stft_win_length", bands["fft_samples"]))
+    if window != bands["fft_samples"]:
+        raise InputError(
+            f"windows of {window} samples in an FFT of {bands['fft_samples']}: files whose window "
+            "is as long as the FFT are read"
+        )
     config = Config(
         **bands,
         **_names(stems, settings),
