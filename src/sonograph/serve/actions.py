@@ -298,6 +298,7 @@ def _speak(work: Work) -> Outcome:
             work.progress(min(len(told), count or len(told)), count, " ".join(said.text.split()))
     factors = {k: v for k in ("pace", "pitch", "energy") if (v := getattr(asked, k)) != 1}
     shown = "".join(f", {key}={value:g}" for key, value in factors.items())
+    spoken = f" {work.text}" if work.text.startswith("-") else work.text  # no option
     ways = f", manner=Manner({shown[2:]})" if factors else ""
     return Outcome(
         {"duration_s": told[-1]["end_s"], "sentences": told},
@@ -306,7 +307,7 @@ def _speak(work: Work) -> Outcome:
             *(["from sonograph.infer.speak import Manner", ""] if factors else []),
             f"sound.speak({work.text!r}, {asked.model!r}{ways}).write('hello.wav')",
         ),
-        command("speak", work.text, o="hello.wav", model=asked.model, **factors),
+        command("speak", spoken, o="hello.wav", model=asked.model, **factors),
         (Made(path, "speech", "sound", WAV),),
     )
 
