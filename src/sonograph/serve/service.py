@@ -191,14 +191,14 @@ class Service:
         for one in outcome.made:
             watched(1, 1, "keeping what was made")
             size = one.path.stat().st_size
+            part = one.part.replace(": ", "-")  # of two models; no name of a file everywhere
+            name = shown(f"{stem}-{part}{one.path.suffix}")
             if one.kind == "file":
-                name = shown(f"{stem}-{one.part}{one.path.suffix}")
                 url = f"/api/jobs/{job.id}/files/{len(files)}"
                 kept = FileInfo(name=name, bytes=size, media_type=one.media_type, url=url)
                 files.append((one, kept))
                 continue
             self.room.take(size)
-            name = shown(f"{stem}-{one.part}{one.path.suffix}")
             sound = self.sounds.add(one.path, name, "", job.id, one.part)
             made.append(sound)
             infos.append(sound.info())

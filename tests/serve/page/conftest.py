@@ -24,6 +24,10 @@ try:
 except ImportError:
     expect = None
 
+PATIENCE_MS = 90_000  # what a busy machine may need for anything
+if expect is not None:
+    expect.set_options(timeout=PATIENCE_MS)
+
 Open = Callable[..., Any]
 
 
@@ -70,7 +74,7 @@ def open_page(browser: Any, service: Served) -> Iterator[Open]:
         context.grant_permissions(
             ["microphone", "clipboard-read", "clipboard-write"], origin=address
         )
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(PATIENCE_MS)
         contexts.append(context)
         page = context.new_page()
 

@@ -7,16 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import soundfile
 
 from tests.serve import reading
 from tests.serve.browser import Served
 from tests.serve.page.conftest import Open, choose, expect, give, settle
+from tests.serve.sounds import RATE, rain
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.mark.usefixtures("fresh")
-def test_by_keyboard_alone(open_page: Open, room: Path):
+def test_by_keyboard_alone(open_page: Open, tmp_path: Path):
+    path = tmp_path / "rain.wav"
+    soundfile.write(path, rain(20.0), RATE)  # long enough to be paused on a busy machine
     page = open_page()
     stops: list[dict[str, Any]] = []
 
@@ -31,7 +35,7 @@ def test_by_keyboard_alone(open_page: Open, room: Path):
     tab_to("^Choose files$")
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Space")
-    chooser.value.set_files(room / "rain.wav")
+    chooser.value.set_files(path)
     expect(page.get_by_role("heading", name="rain.wav")).to_be_visible()
     tab_to("^Play rain.wav$")
     page.keyboard.press("Space")

@@ -42,7 +42,7 @@ def test_what_runs_and_what_waits_can_be_cancelled_and_survives_a_reload(
     expect(jobs.nth(0)).to_contain_text("In the queue, 1 job before it")
     expect(jobs.nth(1)).to_contain_text("Next in the queue")
     expect(jobs.nth(2).get_by_role("progressbar")).to_be_visible()
-    expect(jobs.nth(2)).to_contain_text(" left", timeout=30_000)
+    expect(jobs.nth(2)).to_contain_text(" left")
     page.reload()
     expect(jobs).to_have_count(3)
     expect(jobs.nth(2)).to_contain_text(" left")

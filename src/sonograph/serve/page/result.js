@@ -314,9 +314,13 @@ function speak(card, { sentences }) {
     const pieces = [];
     let at = 0;
     for (const word of one.words ?? []) {
+      if (word.end <= at && words.length) { // a sign that is said as several words: one of the text
+        words.at(-1)[0].end_s = word.end_s;
+        continue;
+      }
       if (word.start > at) pieces.push(one.text.slice(at, word.start));
-      const span = make("span", { onclick: () => sheet.seek(word.start_s) }, one.text.slice(word.start, word.end));
-      words.push([word, span]);
+      const span = make("span", { onclick: () => sheet.seek(word.start_s) }, one.text.slice(Math.max(at, word.start), word.end));
+      words.push([{ ...word }, span]);
       pieces.push(span);
       at = word.end;
     }
