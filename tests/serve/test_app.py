@@ -262,6 +262,20 @@ class TestAccess:
         assert client.get("/api/sounds", headers=headers).status_code == 200
         refusal(client.get("/api/sounds", headers={"sec-fetch-site": "cross-site"}), 403)
 
+    def test_other_machines_need_a_token(self, make: Make):
+        from fastapi.testclient import TestClient
+
+        for token, code in (("", 403), ("open sesame", 200)):
+            service = make(host="0.0.0.0", token=token)
+            address = ("192.168.0.9", 5000)
+            client = TestClient(service.app, base_url="http://192.168.0.7", client=address)
+            headers = {"authorization": f"Bearer {token}"}
+            answer = client.get("/api/sounds", headers=headers)
+            assert answer.status_code == code
+            if code == 403:
+                assert "start with --token" in refusal(answer, 403)
+                assert service.get("/api/sounds").status_code == 200
+
     def test_token_and_session(self, make: Make):
         client = make(token="open sesame")
         for path in ("/api/sounds", "/metrics", "/openapi.json", "/nothing"):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
 
-from sonograph.serve.access import Keys, host_is_ours, origin_is_ours
+from sonograph.serve.access import Keys, host_is_ours, is_this_machine, origin_is_ours
 from sonograph.serve.answers import Refused, error
 from sonograph.serve.limits import Buckets
 from sonograph.serve.metrics import Metrics
@@ -94,7 +94,9 @@ class Guard:
             raise Refused(403, "requests from other pages are not answered")
         if headers.get("sec-fetch-site") == "cross-site" and path != "/":
             raise Refused(403, "requests from other pages are not answered")
-        client = scope["client"][0] if scope.get("client") else ""
+        client, server = (scope[end][0] if scope.get(end) else "" for end in ("client", "server"))
+        if not self.keys.needed and not is_this_machine(client, server):
+            raise Refused(403, "without a token only this machine is answered: start with --token")
         if self.requests and path != "/api/health":
             _spare(self.requests.take(client), "too many requests")
         if path == "/api/session" and self.keys.needed:
