@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -27,6 +30,21 @@ def test_a_system_that_is_not_built_yet_says_so():
 def test_every_system_of_the_atlas_is_listed_once():
     names = [entry.name for entry in registry.systems()]
     assert len(names) == len(set(names)) >= 55
+
+
+@pytest.mark.parametrize("first", ["", "sonograph.systems.represent.ssast", "sonograph.registry"])
+def test_the_package_of_systems_is_a_function_whatever_was_imported_first(first):
+    code = (
+        "import importlib, sys, sonograph as sound\n"
+        f"importlib.import_module({first!r} or 'sonograph')\n"
+        "assert sound.systems is sys.modules['sonograph.systems']\n"
+        "names = [one.name for one in sound.systems()]\n"
+        "import sonograph.systems.represent\n"
+        "assert names == [one.name for one in sound.systems()] and len(names) >= 55\n"
+        "from sonograph import *\n"
+        "assert systems is sound.systems and 'systems' in dir(sound)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
 def test_patterns():

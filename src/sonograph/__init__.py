@@ -21,7 +21,6 @@ _HOMES = {
     "load": "sonograph.weights",
     "build": "sonograph.registry",
     "models": "sonograph.registry",
-    "systems": "sonograph.registry",
     "claim": "sonograph.recipes",
     "Audio": "sonograph.outputs",
     "read": "sonograph.audio.io",
@@ -39,7 +38,7 @@ _HOMES = {
     "export": "sonograph.exports.writing",
     "InputError": "sonograph.errors",
 }
-__all__ = [*_HOMES, "__version__"]
+__all__ = [*_HOMES, "__version__", "systems"]
 
 if TYPE_CHECKING:
     from sonograph.audio.io import info as info
@@ -62,6 +61,8 @@ if TYPE_CHECKING:
     from sonograph.registry import systems as systems
     from sonograph.train.adapt import adapt as adapt
     from sonograph.weights import load as load
+else:
+    from sonograph import systems  # a package that can be called: cheap, and the same at any time
 
 
 def __getattr__(name: str) -> Any:

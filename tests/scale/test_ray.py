@@ -92,12 +92,12 @@ class Run:
         STARTED.append(self.process)
 
     def wait(self) -> dict:
-        out, err = self.process.communicate(timeout=240)
+        out, err = self.process.communicate(timeout=400)
         assert self.process.returncode == 0, err[-3000:]
         return json.loads(out)  # nothing else is printed
 
     def until(self, ready) -> None:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while not ready():
             assert time.monotonic() < deadline
             assert self.process.poll() is None, self.process.communicate()[1][-3000:]
@@ -112,11 +112,11 @@ class Run:
         ]
 
     def left(self) -> list[str]:
-        """The processes that this run has started and that still are, after at most 100 seconds.
+        """The processes that this run has started and that still are, after at most 200 seconds.
 
         Where the driver was killed, two of Ray's own agents try for a minute to report it.
         """
-        deadline, found = time.monotonic() + 100, ["?"]
+        deadline, found = time.monotonic() + 200, ["?"]
         while found and time.monotonic() < deadline:
             found = [self._name(p) for p in Path("/proc").glob("[0-9]*") if self._is_of_this(p)]
             time.sleep(0.1)
@@ -199,7 +199,7 @@ def test_the_command_and_a_model_that_is_not_there(ray_installed, tmp_path, home
     for more, code in (([], 0), (["--model", "gone", "-o", "none"], 2)):
         answer = subprocess.run(
             [*command, *more], cwd=tmp_path, env=environment(HOME=str(home)),
-            capture_output=True, text=True, timeout=200,
+            capture_output=True, text=True, timeout=300,
         )  # fmt: skip
         assert answer.returncode == code, answer.stderr[-3000:]
         if code:

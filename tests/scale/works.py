@@ -27,6 +27,7 @@ class Listening:
     deadly: str = ""  # the name of a sound that ends its process ...
     once: str = ""  # ... only while this file is not there
     pause_s: float = 0.0
+    gate: str = ""  # while this file is there, sounds from number 9 on wait
 
     def settings(self) -> dict[str, Any]:
         return {"work": "listening"}
@@ -47,6 +48,8 @@ class Listening:
                 Path(self.once).touch()
             os._exit(9)
         time.sleep(self.pause_s)
+        while self.gate and given.item.number >= 9 and Path(self.gate).exists():
+            time.sleep(0.02)
         audio = given.sound if isinstance(given.sound, Audio) else read(given.sound)
         level = float(np.sqrt(np.square(audio.samples).mean()))
         target = given.folder / f"{given.item.name}.txt"

@@ -6,11 +6,10 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,19 +34,13 @@ def chromium() -> str:
     return os.environ.get("CHROMIUM") or shutil.which("chromium") or ""
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
 @dataclass
 class Served:
     """`sonograph serve` as a process: start, stop, and start again at the same address."""
 
     folder: Path
     options: tuple[str, ...] = ()
-    port: int = field(default_factory=free_port)
+    port: int = 0  # any that is free, and the same from then on
     process: subprocess.Popen | None = None
 
     @property
@@ -62,14 +55,15 @@ class Served:
             words, env=environment(), stdout=subprocess.PIPE, text=True, cwd=self.folder
         )
         assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert json.loads(line)["address"] == self.address
+        address = json.loads(self.process.stdout.readline())["address"]
+        self.port = self.port or int(address.rpartition(":")[2])
+        assert address == self.address
         return self
 
     def stop(self) -> None:
         if self.process is not None:
             self.process.terminate()
-            self.process.wait(20)
+            self.process.wait(120)
             self.process = None
 
 

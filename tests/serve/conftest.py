@@ -116,6 +116,16 @@ def make(house: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 
 @pytest.fixture
+def still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For limits of rates time stands still, so that a busy machine gives nobody more of it."""
+    from types import SimpleNamespace
+
+    from sonograph.serve import limits
+
+    monkeypatch.setattr(limits, "time", SimpleNamespace(monotonic=lambda: 0.0))
+
+
+@pytest.fixture
 def client(make: Make) -> Any:
     return make()
 
@@ -128,7 +138,7 @@ def upload(client: Any, content: bytes | None = None, name: str = "a.wav", **fie
     return answer.json()
 
 
-def finished(client: Any, job: str, seconds: float = 20.0) -> Any:
+def finished(client: Any, job: str, seconds: float = 60.0) -> Any:
     """A job after it has ended."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -137,6 +147,14 @@ def finished(client: Any, job: str, seconds: float = 20.0) -> Any:
             return told
         time.sleep(0.01)
     raise AssertionError(f"the job goes on: {told}")
+
+
+def until(what: Any, seconds: float = 60.0) -> None:
+    """Wait for something that comes by itself, for as long as a busy machine may need."""
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.005)
 
 
 def refusal(answer: Any, *codes: int) -> str:

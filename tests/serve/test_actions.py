@@ -17,9 +17,11 @@ from sonograph.cli import VERBS
 from sonograph.errors import InputError
 from sonograph.outputs import Audio
 from sonograph.progress import silent
+from sonograph.serve import actions
 from sonograph.serve.action import Cancelled, Outcome
 from sonograph.serve.actions import ACTIONS, given
 from sonograph.serve.models import Models
+from tests.serve.sounds import labelled
 
 RATE = 16_000
 
@@ -135,6 +137,30 @@ def test_what_was_taught_can_be_used_at_once(do: Do, models: Models, tmp_path: P
         models.remove(name)
     with pytest.raises(InputError, match="no model 'my-model' can tag"):
         do("tag", "tone0.wav", model="my-model")
+
+
+def test_what_is_held_out_is_what_the_verb_holds_out(models: Models, tmp_path: Path) -> None:
+    from sonograph.data.clips import Clips
+    from sonograph.data.named import held_out
+
+    folder = labelled(tmp_path / "mine", each=12)
+    sounds = [given(path, label=path.parent.name) for path in sorted(folder.glob("*/*.wav"))]
+    clips = actions._clips([*sounds, *sounds[:1]])  # twice, as out of two folders
+    assert [one.id for one in clips][-1] == f"{clips[0].id} again"
+    parts = held_out(actions._clips(sounds), "class", "test")
+    of_verb = held_out(Clips.open(folder), "class", "test")
+    for mine, its in zip(parts, of_verb, strict=True):
+        assert {clip.id for clip in mine} == {clip.id for clip in its}
+    settings = {"steps": 10, "name": "held"}
+    outcome = ACTIONS["adapt"].run(sounds, "", settings, tmp_path / "job", models, silent)
+    models.remove("held")
+    told(outcome, tmp_path)
+    counts = [outcome.summary["train_clips"], outcome.summary["test_clips"]]
+    assert counts == [len(one) for one in of_verb]
+    heard = {clip.labels["class"] for clip in of_verb[1]}
+    assert outcome.summary["unmeasured"] == sorted({"drum", "whistle"} - heard)
+    assert (outcome.summary["accuracy"] is not None) == bool(len(of_verb[1])) == bool(heard)
+    assert heard
 
 
 def test_a_progress_that_raises_ends_it(do: Do, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from sonograph.errors import InputError
-from sonograph.serve.access import Keys, host_is_ours
+from sonograph.serve.access import Keys, host_is_ours, is_this_machine
 from sonograph.serve.answers import Refused
 from sonograph.serve.limits import CLIENTS, Buckets
 from sonograph.serve.names import attachment, shown
@@ -56,6 +56,24 @@ def test_sessions_end():
 )
 def test_hosts(host, bound, names, ours):
     assert host_is_ours(host, bound, names) is ours
+
+
+@pytest.mark.parametrize(
+    ("client", "server", "here"),
+    [
+        ("127.0.0.1", "127.0.0.1", True),
+        ("127.9.9.9", "192.168.1.5", True),
+        ("::1", "::1", True),
+        ("::ffff:127.0.0.1", "::", True),
+        ("192.168.1.5", "192.168.1.5", True),  # by its own address in the network
+        ("192.168.1.6", "192.168.1.5", False),
+        ("::ffff:10.0.0.1", "::1", False),
+        ("fe80::1%eth0", "fe80::2%eth0", False),
+        ("", "", True),
+    ],
+)
+def test_who_asks_from_this_machine(client, server, here):
+    assert is_this_machine(client, server) is here
 
 
 def test_names_keep_their_suffix():

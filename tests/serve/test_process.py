@@ -38,11 +38,16 @@ def long_sound(folder: Path, minutes: float) -> Path:
     return path
 
 
-def ended(process: subprocess.Popen, folder: Path, seconds: float) -> str:
-    """What it said on stderr; it is gone in time, and its folder is empty."""
-    began = time.monotonic()
-    _, said = process.communicate(timeout=20)
-    assert time.monotonic() - began < seconds
+def ended(process: subprocess.Popen, folder: Path, seconds: float = 60) -> str:
+    """What it said on stderr; it is gone in time, and its folder is empty.
+
+    In time: on an idle machine that is two seconds; what runs in it would take many minutes.
+    """
+    try:
+        _, said = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
     assert process.returncode == 0, said
     assert list((folder / "served").iterdir()) == []
     return said
@@ -52,7 +57,7 @@ def ended(process: subprocess.Popen, folder: Path, seconds: float) -> str:
 def test_a_signal_ends_it_in_the_middle_of_everything(tmp_path, sign):
     process, address = begin(tmp_path)
     sound = long_sound(tmp_path, 20)
-    with httpx.Client(base_url=address, timeout=30) as client:
+    with httpx.Client(base_url=address, timeout=120) as client:
         with sound.open("rb") as file:
             given: Any = client.post("/api/sounds", files={"file": file}).json()
         body = {"action": "tag", "sounds": [given["id"]]}
@@ -70,7 +75,7 @@ def test_a_signal_ends_it_in_the_middle_of_everything(tmp_path, sign):
             lines = events.iter_lines()
             assert next(lines).startswith("data: ")
             process.send_signal(sign)
-            said = ended(process, tmp_path, 5)
+            said = ended(process, tmp_path)
             assert "Traceback" not in said
         upload.close()
 
@@ -80,7 +85,7 @@ def test_two_signals_do_no_harm(tmp_path):
     process.send_signal(signal.SIGINT)
     time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    ended(process, tmp_path, 5)
+    ended(process, tmp_path)
 
 
 def test_the_next_one_cleans_up_after_one_that_was_killed(tmp_path):
@@ -94,7 +99,7 @@ def test_the_next_one_cleans_up_after_one_that_was_killed(tmp_path):
     assert not before.exists()
     assert httpx.get(f"{address}/api/sounds").json() == []  # nothing is carried over
     process.terminate()
-    ended(process, tmp_path, 5)
+    ended(process, tmp_path)
 
 
 def test_it_tells_what_is_wrong(tmp_path):

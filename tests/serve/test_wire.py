@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import socket
 import threading
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.serve.conftest import Make, left, wav
+from tests.serve.conftest import Make, left, until, wav
 from tests.serve.test_hostile import END, FORM, part
 
 BODY = part('form-data; name="file"; filename="a.wav"', wav(2.0)) + END
@@ -34,7 +35,7 @@ def served(make: Make) -> Iterator[Any]:
     yield client
     server.should_exit = True
     client.service.end()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
 
 
@@ -46,7 +47,7 @@ def head(length: int | None, *more: str, host: str = "127.0.0.1") -> bytes:
 
 
 def say(client: Any, *pieces: bytes) -> socket.socket:
-    line = socket.create_connection(("127.0.0.1", client.port), timeout=10)
+    line = socket.create_connection(("127.0.0.1", client.port), timeout=60)
     for piece in pieces:
         line.sendall(piece)
     return line
@@ -73,21 +74,14 @@ def answer(line: socket.socket) -> tuple[int, bytes]:
 
 
 def emptied(client: Any) -> None:
-    until = time.monotonic() + 5
-    while time.monotonic() < until and (left(client.service) or client.service.room.held_bytes):
-        time.sleep(0.02)
-    assert left(client.service) == []
-    assert client.service.room.held_bytes == 0
+    until(lambda: left(client.service) == [] and client.service.room.held_bytes == 0)
     code, body = answer(say(client, b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n"))
     assert (code, json.loads(body)["status"]) == (200, "ok")
 
 
 def test_an_upload_that_breaks_off(served):
     line = say(served, head(len(BODY)), BODY[: len(BODY) // 2])
-    until = time.monotonic() + 5
-    while not left(served.service) and time.monotonic() < until:
-        time.sleep(0.01)
-    assert len(left(served.service)) == 1  # it does stream to the disk
+    until(lambda: len(left(served.service)) == 1)  # it does stream to the disk
     line.close()
     emptied(served)
 
@@ -100,11 +94,46 @@ def test_an_upload_that_dawdles(served):
     emptied(served)
 
 
+def test_an_upload_that_drips(served):
+    """A byte now and then never lets a second pass without one, and does not last for that."""
+    line, ended = say(served, head(len(BODY)), BODY[:100]), threading.Event()
+
+    def drip() -> None:
+        for k in range(100, len(BODY)):
+            if ended.wait(0.05):
+                return
+            try:
+                line.sendall(BODY[k : k + 1])
+            except OSError:
+                return
+
+    thread = threading.Thread(target=drip, daemon=True)
+    thread.start()
+    code, body = answer(line)
+    ended.set()
+    thread.join()
+    assert code in (408, 0)  # 0: what was on its way reset the connection
+    if code:
+        assert "send the upload again" in json.loads(body)["error"]
+    emptied(served)
+
+
+def test_a_request_that_dawdles(served):
+    start = b"POST /api/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    code, body = answer(say(served, start + b"Content-Length: 500\r\n\r\n{"))
+    assert code == 408
+    assert "did not come within 0.4 s" in json.loads(body)["error"]
+    emptied(served)
+
+
 def test_an_upload_that_is_only_slow_arrives(served):
-    line = say(served, head(len(BODY)))
-    for begin in range(0, len(BODY), 9000):
-        line.sendall(BODY[begin : begin + 9000])
-        time.sleep(0.1)
+    """Longer in all than it may be silent, and never nearly as long without a word."""
+    served.service.settings = dataclasses.replace(served.service.settings, idle_s=3.0)
+    line, began = say(served, head(len(BODY))), time.monotonic()
+    for begin in range(0, len(BODY), 4000):
+        line.sendall(BODY[begin : begin + 4000])
+        time.sleep(0.2)
+    assert time.monotonic() - began > 3
     code, body = answer(line)
     assert code == 201
     served.service.sounds.delete(json.loads(body)["id"])

@@ -95,6 +95,19 @@ def origin_is_ours(origin: str, scheme: str, host: str) -> bool:
     return origin.lower() in {f"{scheme}://{host}".lower(), f"https://{host}".lower()}
 
 
+def is_this_machine(client: str, server: str) -> bool:
+    """Whether a request comes from here: from a loopback address, or from the one it came to.
+
+    What is no address at all (a socket of this machine has none) comes from here, too.
+    """
+    try:
+        address = ipaddress.ip_address(client.partition("%")[0])
+    except ValueError:
+        return True
+    inner = getattr(address, "ipv4_mapped", None) or address
+    return inner.is_loopback or client == server
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import shlex
 import types
 import typing
@@ -93,6 +94,8 @@ class Settings(Config):
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value, about = getattr(self, field.name), field.metadata
+            if isinstance(value, float) and not math.isfinite(value):
+                raise InputError(f"{field.name} is {value}: give a number")
             for bound, wrong in (("least", "below"), ("most", "above")):
                 if about[bound] is not None and value is not None:
                     limit = about[bound]
@@ -209,6 +212,8 @@ def _count(number: int) -> str:
 def command(verb: str, *words: str, **options: Any) -> str:
     """A line for a shell. Options that are None or empty are left out.
 
+    A file whose name looks like an option is named as one of this folder.
+
     >>> command("tag", "my dog.wav", model="panns-mini", top=5)
     "sonograph tag 'my dog.wav' --model panns-mini --top 5"
     """
@@ -217,4 +222,5 @@ def command(verb: str, *words: str, **options: Any) -> str:
         for name, value in options.items()
         if value not in (None, "")
     ]
-    return " ".join(["sonograph", verb, *map(shlex.quote, words), *told])
+    files = [f"./{word}" if word.startswith("-") else word for word in words]
+    return " ".join(["sonograph", verb, *map(shlex.quote, files), *told])

@@ -8,6 +8,7 @@ registered and bundled appears by itself.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,6 +18,8 @@ from sonograph.serve.action import Action, Given, Made, Outcome, Settings, Work,
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from sonograph.data.clips import Clips
 
 WAV, JSON, ZIP = "audio/wav", "application/json", "application/zip"
 MODEL = ("", "What does it.", None, None, "model")
@@ -295,6 +298,7 @@ def _speak(work: Work) -> Outcome:
             work.progress(min(len(told), count or len(told)), count, " ".join(said.text.split()))
     factors = {k: v for k in ("pace", "pitch", "energy") if (v := getattr(asked, k)) != 1}
     shown = "".join(f", {key}={value:g}" for key, value in factors.items())
+    spoken = f" {work.text}" if work.text.startswith("-") else work.text  # no option
     ways = f", manner=Manner({shown[2:]})" if factors else ""
     return Outcome(
         {"duration_s": told[-1]["end_s"], "sentences": told},
@@ -303,7 +307,7 @@ def _speak(work: Work) -> Outcome:
             *(["from sonograph.infer.speak import Manner", ""] if factors else []),
             f"sound.speak({work.text!r}, {asked.model!r}{ways}).write('hello.wav')",
         ),
-        command("speak", work.text, o="hello.wav", model=asked.model, **factors),
+        command("speak", spoken, o="hello.wav", model=asked.model, **factors),
         (Made(path, "speech", "sound", WAV),),
     )
 
@@ -401,13 +405,14 @@ class AdaptSettings(Settings):
 
 
 def _adapt(work: Work) -> Outcome:
+    from sonograph.data.named import held_out
     from sonograph.infer.embed import encoder_of
     from sonograph.metrics.intervals import proportion_interval
     from sonograph.nn.adaptation import shared_copy
     from sonograph.train.finetune import configured, examples_of, finetune, frames_of
 
     asked = work.settings
-    train, test = _labelled(work.sounds)
+    train, test = held_out(_clips(work.sounds), "class", "test")
     encoder: Any = shared_copy(encoder_of(work.model()))
     frames = frames_of(train + test, encoder)
     reading = part_of(work.progress, 0, 2, "reading")
@@ -431,6 +436,7 @@ def _adapt(work: Work) -> Outcome:
         "classes": list(learn.classes),
         "train_clips": len(learn),
         "test_clips": len(test),
+        "unmeasured": sorted(set(learn.classes) - {clip.labels["class"] for clip in test}),
         "trained_parameters": result.trained_parameters,
         "total_parameters": result.total_parameters,
         "seconds": result.seconds,
@@ -460,38 +466,32 @@ def _adapt(work: Work) -> Outcome:
     )  # fmt: skip
 
 
-HELD_OUT = 4  # of so many sounds of a label one is kept apart
+def _clips(sounds: Sequence[Given]) -> Clips:
+    """Labelled sounds as clips, called as in a folder that holds a folder for each label.
 
-
-def _labelled(sounds: Any) -> tuple[Any, Any]:
-    """(to learn from, to measure on): of every label's sounds each fourth is held out.
-
-    Labels with fewer than four are learned and not measured.
+    So what is held out of them is what `sonograph adapt` holds out of that folder.
     """
-    from collections import Counter
-
     from sonograph.audio.io import info
     from sonograph.data.clips import Clip, Clips
 
     if unnamed := next((one.name for one in sounds if not one.label), ""):
         raise InputError(f"{unnamed} has no label: put the sounds of each label into its folder")
-    clips, count = [], Counter[str]()
-    for number, one in enumerate(sounds):
-        found = info(one.path)
-        count[one.label] += 1
-        clips.append(
-            Clip(
-                id=str(number),
-                path=one.path,
-                duration_s=found.duration_s,
-                rate_hz=found.rate_hz,
-                channels=found.channels,
-                labels={"class": one.label},
-                file_frames=found.frames,
-                split="test" if count[one.label] % HELD_OUT == 0 else "train",
-            )
+    clips: dict[str, Clip] = {}
+    for one in sounds:
+        name, found = f"{one.label}/{one.name}", info(one.path)
+        while name in clips:  # of another folder, where it is called the same
+            name += " again"
+        clips[name] = Clip(
+            id=name,
+            path=one.path,
+            duration_s=found.duration_s,
+            rate_hz=found.rate_hz,
+            channels=found.channels,
+            labels={"class": one.label},
+            group=name,
+            file_frames=found.frames,
         )
-    return Clips(clips).split("train"), Clips(clips).split("test")
+    return Clips(list(clips.values()))
 
 
 def _free_name(wanted: str, work: Work) -> str:

@@ -23,7 +23,7 @@ from sonograph.serve.models import Models
 from sonograph.serve.names import attachment
 from sonograph.serve.service import Service
 from sonograph.serve.settings import Settings
-from sonograph.serve.threads import look, work
+from sonograph.serve.threads import work
 
 Seconds = Annotated[float, Query(ge=0, le=1e7, allow_inf_nan=False)]
 End = Annotated[float | None, Query(gt=0, le=1e7, allow_inf_nan=False)]
@@ -96,10 +96,6 @@ def app(settings: Settings, models: Models | None = None) -> FastAPI:
     @made.exception_handler(RequestValidationError)
     async def of_validation(_: Any, problem: RequestValidationError):
         return answers.of_validation(problem.errors())
-
-    @made.exception_handler(Exception)
-    async def of_fault(_: Any, problem: Exception):
-        return answers.error(500, "the service failed on this request: see its log")
 
     _page(made)
     _sounds(made)
@@ -201,7 +197,9 @@ def _sounds(made: FastAPI) -> None:
             headers["Content-Disposition"] = attachment(found.name)
             path, kind = found.path, "application/octet-stream"
         else:
-            path, kind = await work(playable.playable, found, service.room)
+            ready = playable.as_it_is(found)
+            path, kind = ready or await service.look(found, playable.playable, service.sounds)
+        service.sounds.require(found)
         if not ranges.follow(request.headers.get("range", ""), path.stat().st_size):
             kept = [one for one in request.scope["headers"] if one[0] != b"range"]
             request.scope["headers"] = kept  # the response reads it again
@@ -219,7 +217,7 @@ def _sounds(made: FastAPI) -> None:
         """The outline of a stretch: the lowest and highest value of each of its parts."""
         found = service.sounds.get(id)
         part = pictures.stretch(found, start_s, end_s)
-        low, high = await look(pictures.outline, found, part, points)
+        low, high = await service.look(found, pictures.outline, part, points)
         return shapes.OutlineInfo(
             start_s=part.start_s,
             end_s=part.end_s,
@@ -246,7 +244,8 @@ def _sounds(made: FastAPI) -> None:
         """A stretch as a picture: time by logarithmic frequency."""
         found = service.sounds.get(id)
         part = pictures.stretch(found, start_s, end_s)
-        made = await look(service.pictures.spectrogram, found, part, width, height, theme)
+        draw = service.pictures.spectrogram
+        made = await service.look(found, draw, part, width, height, theme)
         headers = {"Cache-Control": "private, max-age=3600"}
         return Response(made, media_type="image/png", headers=headers)
 
@@ -323,6 +322,8 @@ def _jobs(made: FastAPI) -> None:
     async def job_file(id: str, number: int):
         """A file that a job made."""
         made, about = service.file(service.jobs.get(id), number)
+        if not made.path.exists():
+            raise Refused(404, "this file was just removed with its job")
         headers = {"Content-Disposition": attachment(about.name)}
         return FileResponse(made.path, media_type=about.media_type, headers=headers)
 

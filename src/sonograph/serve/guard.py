@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
 
-from sonograph.serve.access import Keys, host_is_ours, origin_is_ours
+from sonograph.serve.access import Keys, host_is_ours, is_this_machine, origin_is_ours
 from sonograph.serve.answers import Refused, error
 from sonograph.serve.limits import Buckets
 from sonograph.serve.metrics import Metrics
@@ -32,6 +34,7 @@ HEADERS = {
 OPEN = ("/", "/api/health", "/api/session")  # without a token; so are the page's files
 UPLOADS = ("/api/sounds", "/api/now/tag", "/api/now/embed")  # they count their bytes themselves
 TRIES_A_SECOND, TRIES = 0.2, 10  # of tokens
+_LOG = logging.getLogger("sonograph.serve")
 
 
 class Guard:
@@ -50,12 +53,12 @@ class Guard:
             else:  # there are no web sockets here
                 await send({"type": "websocket.close", "code": 1008})
             return
-        began, status = time.perf_counter(), 500
+        began, answered = time.perf_counter(), False
 
         async def tell(message: Message) -> None:
-            nonlocal status
+            nonlocal answered
             if message["type"] == "http.response.start":
-                status = message["status"]
+                answered, status = True, message["status"]
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
@@ -70,8 +73,17 @@ class Guard:
             answer = error(refused.status_code, str(refused.detail), refused.headers)
             await answer(scope, receive, tell)
             return
-        bounded = receive if scope["path"] in UPLOADS else _bounded(receive)
-        await self.app(scope, bounded, tell)
+        if scope["path"] not in UPLOADS:
+            receive = _bounded(receive, self.settings.idle_s)
+        try:
+            await self.app(scope, receive, tell)
+        except Exception as problem:
+            route = _route(scope)
+            _LOG.error("%s %s failed", scope["method"], route, exc_info=problem)
+            if answered:  # too late for another answer: the connection ends
+                raise
+            answer = error(500, "the service failed on this request: see its log")
+            await answer(scope, receive, tell)
 
     def _require(self, scope: Scope) -> None:
         headers, path = Headers(scope=scope), scope["path"]
@@ -82,16 +94,23 @@ class Guard:
             raise Refused(403, "requests from other pages are not answered")
         if headers.get("sec-fetch-site") == "cross-site" and path != "/":
             raise Refused(403, "requests from other pages are not answered")
-        client = scope["client"][0] if scope.get("client") else ""
+        client, server = (scope[end][0] if scope.get(end) else "" for end in ("client", "server"))
+        if not self.keys.needed and not is_this_machine(client, server):
+            raise Refused(403, "without a token only this machine is answered: start with --token")
         if self.requests and path != "/api/health":
             _spare(self.requests.take(client), "too many requests")
         if path == "/api/session" and self.keys.needed:
             _spare(self.tries.take(client), "too many tries")
         if path in OPEN or path.startswith("/page/"):
             return
-        if not self.keys.allow(headers.get("authorization", ""), headers.get("cookie", "")):
-            told = {"WWW-Authenticate": "Bearer"}
-            raise Refused(401, "give the token: Authorization: Bearer TOKEN", told)
+        told, cookie = headers.get("authorization", ""), headers.get("cookie", "")
+        if told and self.keys.needed:  # whoever tries tokens learns nothing more, of right ones too
+            _spare(self.tries.wait(client), "too many tries")
+        if not self.keys.allow(told, cookie):
+            if told:
+                self.tries.take(client)
+            asked = {"WWW-Authenticate": "Bearer"}
+            raise Refused(401, "give the token: Authorization: Bearer TOKEN", asked)
 
 
 def _spare(wait_s: float, words: str) -> None:
@@ -100,13 +119,21 @@ def _spare(wait_s: float, words: str) -> None:
         raise Refused(429, f"{words}: wait {seconds} s", {"Retry-After": str(seconds)})
 
 
-def _bounded(receive: Receive) -> Receive:
-    """What is received, up to the size of a request that is no upload."""
-    left = BODY_BYTES
+def _bounded(receive: Receive, idle_s: float) -> Receive:
+    """What is received, up to the size of a request that is no upload, and not for ever."""
+    left, whole, until = BODY_BYTES, False, time.monotonic() + idle_s
 
     async def bounded() -> Message:
-        nonlocal left
-        message = await receive()
+        nonlocal left, whole
+        if whole:  # now only the end of the connection is waited for
+            return await receive()
+        try:
+            async with asyncio.timeout(max(0.0, until - time.monotonic())):
+                message = await receive()
+        except TimeoutError:
+            told = {"Connection": "close"}
+            raise Refused(408, f"the request did not come within {idle_s:g} s", told) from None
+        whole = not message.get("more_body", False)
         left -= len(message.get("body", b""))
         if left < 0:
             raise Refused(413, f"the request is larger than {BODY_BYTES:,} bytes")

@@ -18,6 +18,7 @@ from typing import Any
 
 from sonograph.serve.action import Cancelled
 from sonograph.serve.answers import Refused, busy
+from sonograph.serve.settings import MOST_ENDED
 from sonograph.serve.shapes import JobInfo, ProgressInfo, ResultInfo, State
 
 ENDED = ("done", "failed", "cancelled")
@@ -45,6 +46,7 @@ class Job:
     bytes: int = 0  # of its folder, once it is done
     changes: int = 0
     wanted: bool = True
+    at_work: bool = False  # a thread is in it, even where it is cancelled already
     release: Callable[[], None] = lambda: None  # gives back what it borrowed
     undo: Callable[[], None] = lambda: None  # takes back what it made
     _first: tuple[float, float] | None = None  # when progress was first told, and how much
@@ -71,7 +73,8 @@ class Job:
 
 
 class Jobs:
-    """Runs jobs, `workers` at a time; at most `most` wait. Ended ones are kept for `keep_s`.
+    """Runs jobs, `workers` at a time; at most `most` wait. Ended ones are kept for `keep_s`, and
+    no more of them than MOST_ENDED.
 
     forgotten: called before the folder of a job goes.
     """
@@ -105,7 +108,12 @@ class Jobs:
                     f"{waiting} jobs wait already: try again later", 1 + sum(self.took[-8:]) / 8
                 )
             self._all[job.id] = job
+            ended = [one for one in self._all.values() if one.ended is not None]
+            old = sorted(ended, key=lambda one: one.ended or 0.0)[: max(0, len(ended) - MOST_ENDED)]
+            for one in old:
+                del self._all[one.id]
         self._queue.put(job)
+        self._forget_all(old)
         return job
 
     def get(self, name: str) -> Job:
@@ -160,12 +168,12 @@ class Jobs:
         """Cancel a job that waits or runs; forget one that has ended. Raises Refused (404)."""
         job = self.get(name)
         with self._lock:
-            if job.state in ENDED:
-                self._all.pop(name, None)
-            else:
+            if job.state not in ENDED:
                 self._cancel(job)
                 return
-        self._forget(job)
+            if self._all.pop(name, None) is None:
+                return  # someone else was quicker
+        self._forget_all([job])
 
     def sweep(self) -> None:
         """Forget what ended long ago."""
@@ -174,8 +182,7 @@ class Jobs:
             old = [j for j in self._all.values() if j.ended is not None and j.ended < due]
             for job in old:
                 del self._all[job.id]
-        for job in old:
-            self._forget(job)
+        self._forget_all(old)
 
     def stop(self, patience_s: float) -> bool:
         """Cancel everything and wait for the threads; whether all of them ended in time."""
@@ -200,7 +207,7 @@ class Jobs:
             with self._lock:
                 if not job.wanted:
                     continue
-                job.state, job.began = "running", time.time()
+                job.state, job.began, job.at_work = "running", time.time(), True
                 job.changes += 1
             self._run(job)
 
@@ -233,9 +240,11 @@ class Jobs:
                 job.result, job.error, job.ended = result, error, time.time()
                 job.wanted = False
             job.changes += 1
+            job.at_work = not kept
         job.release()
         if not kept:
             self._forget(job)
+            job.at_work = False
 
     def _cancel(self, job: Job) -> None:
         """With the lock held. What runs notices at its next progress."""
@@ -244,6 +253,13 @@ class Jobs:
         job.changes += 1
         if waited:
             job.release()
+
+    def _forget_all(self, jobs: Iterable[Job]) -> None:
+        for job in jobs:
+            with self._lock:
+                alone = not job.at_work
+            if alone:  # else the thread in it does so as it leaves
+                self._forget(job)
 
     def _forget(self, job: Job) -> None:
         if job.state != "done":

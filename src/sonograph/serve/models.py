@@ -153,6 +153,7 @@ class Models:
 
         folder = self.folder(name)
         with self.guard:
+            about = self.known.get(name)
             lock = self.loading.setdefault(name, threading.Lock())
         with lock:
             with self.guard:
@@ -162,6 +163,8 @@ class Models:
             model = weights.load(folder)
             with self.guard:
                 self.loads += 1
+                if self.known.get(name) is not about:
+                    return model  # it was removed meanwhile, and the name may be another's
                 self.memory[name] = model
                 while len(self.memory) > self.kept:
                     self.memory.popitem(last=False)

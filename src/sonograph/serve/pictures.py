@@ -18,7 +18,7 @@ from sonograph.serve.sounds import Sound
 Theme = Literal["light", "dark"]
 CACHED_BYTES = 32 << 20
 WINDOW_S = 0.046  # of the Fourier transform: 2048 samples at 44.1 kHz
-BLOCK_S = 10.0
+BLOCK_S, BLOCK_VALUES = 10.0, 1 << 21  # read at a time: the less of the two
 FRAMES_A_COLUMN = 4  # at most: of a long stretch a column is a sample of what it stands for
 FRAMES_AT_ONCE = 64
 LOWEST_HZ, HIGHEST_HZ = 50.0, 20_000.0
@@ -44,10 +44,17 @@ def stretch(sound: Sound, start_s: float, end_s: float | None) -> Stretch:
     return Stretch(start_s, end)
 
 
+def block_s(sound: Sound) -> float:
+    """How much of a sound is read at a time: of many channels or a high rate less."""
+    about = sound.about
+    return min(BLOCK_S, BLOCK_VALUES / (about.rate_hz * about.channels))
+
+
 def outline(sound: Sound, part: Stretch, points: int) -> Float[np.ndarray, "2 points"]:
     """Lowest and highest value of `points` equal parts of a stretch, over all channels, -1 to 1."""
     rate = sound.about.rate_hz
-    first, last = round(part.start_s * rate), max(1, round(part.end_s * rate))
+    first = min(round(part.start_s * rate), sound.about.frames - 1)
+    last = max(first + 1, round(part.end_s * rate))
     if (last - first) / points >= 2 * BIN:
         bins = np.memmap(sound.outline, "<i2", "r").reshape(-1, 2)
         edges = np.linspace(first / BIN, last / BIN, points + 1)[:-1].astype(int)
@@ -57,9 +64,9 @@ def outline(sound: Sound, part: Stretch, points: int) -> Float[np.ndarray, "2 po
         return np.stack([low, high])
     from sonograph.audio.io import read
 
-    samples = read(
-        sound.path, start_s=first / rate, duration_s=max(1, last - first) / rate
-    ).samples.clip(-1, 1)
+    samples = read(sound.path, start_s=first / rate, duration_s=(last - first) / rate).samples.clip(
+        -1, 1
+    )
     edges = np.linspace(0, samples.shape[1], points + 1)[:-1].astype(int)
     low = np.minimum.reduceat(samples.min(0), edges)
     return np.stack([low, np.maximum.reduceat(samples.max(0), edges)])
@@ -86,7 +93,7 @@ def levels(
     held_from, done = read_from - size, 0
     length_s = (last + size // 2 - read_from + 1) / rate
     blocks = stream(
-        sound.path, BLOCK_S, channels="keep", start_s=read_from / rate, duration_s=length_s
+        sound.path, block_s(sound), channels="keep", start_s=read_from / rate, duration_s=length_s
     )
     for block in (*_whole(blocks), np.zeros((channels, 2 * size), np.float32)):
         held = np.concatenate([held, block], 1)

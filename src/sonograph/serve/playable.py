@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import threading
 import warnings
 from pathlib import Path
 
 from sonograph.serve.answers import Refused
-from sonograph.serve.room import Room
-from sonograph.serve.sounds import Sound
+from sonograph.serve.pictures import block_s
+from sonograph.serve.sounds import Sound, Sounds
 
 # format -> codings that browsers know, and the type they are told
 PLAYED = {
@@ -25,21 +24,30 @@ WAV_BYTES = (1 << 32) - 4096
 _one = threading.Lock()  # conversion at a time
 
 
-def playable(sound: Sound, room: Room) -> tuple[Path, str]:
-    """A file and its media type. Raises Refused: 413 for what no WAV can hold, 507 no room."""
+def as_it_is(sound: Sound) -> tuple[Path, str] | None:
+    """A file that browsers play and its media type; None where it has to be made first."""
     codings, media_type = PLAYED.get(sound.about.format, ((), ""))
     if sound.about.subtype in codings:
         return sound.path, media_type
+    return (sound.converted, "audio/wav") if sound.converted.exists() else None
+
+
+def playable(sound: Sound, sounds: Sounds) -> tuple[Path, str]:
+    """The same, made where it has to be.
+
+    Raises Refused: 404 for a sound that is deleted meanwhile, 413 for what no WAV can hold, 507
+    where there is no room.
+    """
     with _one:
-        if not sound.converted.exists():
-            _convert(sound, room)
-    return sound.converted, "audio/wav"
+        if as_it_is(sound) is None:
+            _convert(sound, sounds)
+    return as_it_is(sound) or (sound.converted, "audio/wav")
 
 
-def _convert(sound: Sound, room: Room) -> None:
+def _convert(sound: Sound, sounds: Sounds) -> None:
     from sonograph.audio.io import stream, writer
 
-    about = sound.about
+    about, room = sound.about, sounds.room
     size = 2 * about.frames * about.channels + 4096
     if size > WAV_BYTES:
         raise Refused(413, f"{sound.name} is too long for WAV: download it as it is")
@@ -49,10 +57,11 @@ def _convert(sound: Sound, room: Room) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what lies beyond full scale is cut, as ears expect
             with writer(partial, about.rate_hz, about.channels, "PCM_16") as add:
-                for block in stream(sound.path, 10.0, channels="keep"):
+                for block in stream(sound.path, block_s(sound), channels="keep"):
                     add(block)
-        os.replace(partial, sound.converted)
-        size -= sound.converted.stat().st_size
+        written = partial.stat().st_size
+        sounds.convert(sound, partial)
+        size -= written
     finally:
         partial.unlink(missing_ok=True)
         room.give(size)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sonograph.errors import InputError
 from sonograph.serve.access import Keys
 from sonograph.serve.action import Action, Cancelled, Given, Made
 from sonograph.serve.answers import Refused, busy, told, without_paths
@@ -24,7 +25,7 @@ from sonograph.serve.room import Room, size_of
 from sonograph.serve.settings import NOW_LARGEST_BYTES, UPLOADS, WAITING, Settings
 from sonograph.serve.shapes import ActionInfo, Counts, FileInfo, LicensedModel, NewJob, ResultInfo
 from sonograph.serve.sounds import Sound, Sounds
-from sonograph.serve.threads import work
+from sonograph.serve.threads import look, work
 from sonograph.serve.uploads import Received, receive
 
 if TYPE_CHECKING:
@@ -89,6 +90,14 @@ class Service:
                 return await work(do, received.path, received.name, model)
             finally:
                 self._discard(received)
+
+    async def look(self, sound: Sound, do: Callable[..., Any], *given: Any) -> Any:
+        """`do(sound, *given)` among what draws. Raises Refused (404) if it is deleted meanwhile."""
+        try:
+            return await look(do, sound, *given)
+        except (OSError, InputError):
+            self.sounds.require(sound)
+            raise
 
     @contextlib.contextmanager
     def _one_of(self, what: str, most: int) -> Iterator[None]:
@@ -168,14 +177,13 @@ class Service:
         self, action: Action, new: NewJob, given: Sequence[Given], job: Job, made: list[Sound]
     ) -> ResultInfo:
         """In a job's thread: do it, and take in what it made."""
-        from sonograph.errors import InputError
-
         folder = self.jobs.folder_of(job)
         watched = Watched(job, self.room, folder, self.closing)
         try:
             outcome = action.run(given, new.text, new.settings, folder, self.models, watched)
         except InputError as problem:
             places = {one.path: one.name for one in given} | {folder: "the result"}
+            places |= {self.room.folder: "the service"}
             raise InputError(without_paths(str(problem), places)) from None
         stem = stem_of(given[0].name) if len(given) == 1 else action.name
         files: list[tuple[Made, FileInfo]] = []
@@ -183,19 +191,20 @@ class Service:
         for one in outcome.made:
             watched(1, 1, "keeping what was made")
             size = one.path.stat().st_size
+            part = one.part.replace(": ", "-")  # of two models; no name of a file everywhere
+            name = shown(f"{stem}-{part}{one.path.suffix}")
             if one.kind == "file":
-                name = shown(f"{stem}-{one.part}{one.path.suffix}")
                 url = f"/api/jobs/{job.id}/files/{len(files)}"
                 kept = FileInfo(name=name, bytes=size, media_type=one.media_type, url=url)
                 files.append((one, kept))
                 continue
             self.room.take(size)
-            name = shown(f"{stem}-{one.part}{one.path.suffix}")
             sound = self.sounds.add(one.path, name, "", job.id, one.part)
             made.append(sound)
             infos.append(sound.info())
-        job.bytes = size_of(folder)
-        self.room.take(job.bytes)
+        size = size_of(folder)
+        self.room.take(size)
+        job.bytes = size  # what was not taken is not given back
         job.files = tuple(files)
         licences = {about.name: about.licence for about in self.models.names()}
         return ResultInfo(

@@ -14,7 +14,10 @@ UPLOADS = 16  # of sounds to keep, at a time
 WAITING = 512  # requests to be answered at once, at a time
 AT_WORK = 8  # of those and of checks, threads
 LOOKING = 2  # threads that draw
-IDLE_S = 30.0  # an upload that sends nothing for so long has ended
+IDLE_S = 30.0  # a request that sends nothing for so long has ended
+SLOWEST_BYTES_A_S = 1000  # one that is slower than this for longer than that, too
+MOST_SOUNDS = 10_000  # kept at a time
+MOST_ENDED = 1_000  # jobs that are remembered at a time; the oldest is forgotten first
 
 
 @dataclass(frozen=True)

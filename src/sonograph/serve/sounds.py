@@ -15,6 +15,7 @@ from sonograph.serve.answers import Refused
 from sonograph.serve.checking import About, check
 from sonograph.serve.names import plain, shown
 from sonograph.serve.room import Room
+from sonograph.serve.settings import MOST_SOUNDS
 from sonograph.serve.shapes import SoundInfo
 
 SUFFIXES = {"WAVEX": ".wav", "MPEG": ".mp3", "OGG": ".ogg"}  # others are called as they are
@@ -102,7 +103,12 @@ class Sounds:
             raise
         sound = Sound(new, name, plain(label)[:LABEL], size, about, place, made_by, part)
         with self._lock:
-            self._all[new] = sound
+            fits = len(self._all) < MOST_SOUNDS
+            if fits:
+                self._all[new] = sound
+        if not fits:
+            self._remove(sound)
+            raise Refused(507, f"{MOST_SOUNDS:,} sounds are kept already: delete some first")
         return sound
 
     def get(self, name: str) -> Sound:
@@ -118,13 +124,27 @@ class Sounds:
         with self._lock:
             return list(self._all.values())
 
+    def convert(self, sound: Sound, made: Path) -> None:
+        """Put its form for browsers beside a sound. Raises Refused (404) where it was deleted."""
+        with self._lock:
+            self._require(sound)
+            os.replace(made, sound.converted)
+
+    def require(self, sound: Sound) -> None:
+        """Raises Refused (404) for a sound that was deleted since it was found."""
+        with self._lock:
+            self._require(sound)
+
+    def _require(self, sound: Sound) -> None:
+        if self._all.get(sound.id) is not sound:
+            raise Refused(404, "there is no such sound: it was just deleted")
+
     def lend(self, ids: Sequence[str]) -> list[Sound]:
         """Sounds whose files stay until they are given back. Raises Refused (404)."""
         found = [self.get(name) for name in ids]
         with self._lock:
             for sound in found:
-                if sound.id not in self._all:
-                    raise Refused(404, "there is no such sound: it was just deleted")
+                self._require(sound)
             for sound in found:
                 sound.users += 1
         return found

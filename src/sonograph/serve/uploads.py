@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,12 +16,14 @@ from starlette.requests import ClientDisconnect
 from sonograph.serve.answers import Refused, busy
 from sonograph.serve.names import shown
 from sonograph.serve.room import Room
+from sonograph.serve.settings import SLOWEST_BYTES_A_S
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
 MOST_PARTS = 8
 FIELD_BYTES = 1024
+FORM_BYTES = MOST_PARTS * (FIELD_BYTES + 4096)  # of a form besides its file
 LOOK_S = 0.25  # between looks at whether the service stops
 DRAINED_BYTES = 4 << 20  # read after a refusal, so that the client sees the answer
 
@@ -88,7 +91,9 @@ class _Form:
             return
         if self.filename is not None:
             raise Refused(400, "the form holds two files: send one at a time")
-        self.filename = options.get(b"filename", b"").decode("utf-8", "replace")
+        # Browsers write a quotation mark in a name like this, and nothing else (WHATWG, FormData).
+        name = options.get(b"filename", b"").decode("utf-8", "replace")
+        self.filename = name.replace("%22", '"')
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
         if self.part.name == "file":
@@ -117,16 +122,19 @@ async def receive(
     """Stream the file of a form to `path`; its bytes are counted against the room's quota.
 
     On any failure the file is removed and the bytes given back. Raises Refused: 400 for what is no
-    such form, 408 for one that stops coming, 413 beyond `most_bytes`, 415 for another type, 507
+    such form, 408 for one that stops or drips, 413 beyond `most_bytes`, 415 for another type, 507
     where the room is full.
     """
-    taken = 0
+    taken = arrived = 0
     try:
         _require_size(request, most_bytes)
         form, parser = _Form(), None
         parser = _parser(request, form)
         with path.open("wb") as file:
             async for data in _chunks(request, idle_s, closing):
+                arrived += len(data)
+                if arrived > most_bytes + FORM_BYTES:  # after its end there may be anything
+                    raise Refused(413, f"the form is larger than {most_bytes:,} bytes")
                 _feed(parser, data)
                 content = b"".join(form.arrived)
                 form.arrived.clear()
@@ -154,8 +162,7 @@ async def receive(
 
 def _require_size(request: Request, most_bytes: int) -> None:
     told = request.headers.get("content-length", "")
-    spare = MOST_PARTS * (FIELD_BYTES + 4096)  # for the form around the file
-    if told.isdecimal() and int(told) > most_bytes + spare:
+    if told.isdecimal() and int(told) > most_bytes + FORM_BYTES:
         raise Refused(413, f"the file is larger than {most_bytes:,} bytes")
 
 
@@ -189,20 +196,25 @@ def _feed(parser, data: bytes) -> None:
 async def _chunks(
     request: Request, idle_s: float, closing: threading.Event
 ) -> AsyncIterator[bytes]:
-    """What arrives. Raises Refused: 408 after `idle_s` of nothing, 503 where the service stops."""
-    chunks = request.stream()
+    """What arrives. Raises Refused: 408 after `idle_s` of nothing, 503 where the service stops.
+
+    What drips is waited for as long in all: every byte earns a little more time, so that nobody
+    keeps a place for hours by a byte now and then.
+    """
+    chunks, spare_s = request.stream(), idle_s
     while True:
         coming, waited = asyncio.ensure_future(anext(chunks, None)), 0.0
         try:
             while not coming.done():
                 if closing.is_set():
                     raise busy("the service is stopping", 5)
-                if waited >= idle_s:
-                    words = f"nothing came for {idle_s:g} s: send the upload again"
-                    raise Refused(408, words, {"Connection": "close"})
-                step_s = min(LOOK_S, idle_s - waited)
+                if waited >= spare_s:
+                    words = f"nothing came for {idle_s:g} s" if waited >= idle_s else "it drips"
+                    told = {"Connection": "close"}
+                    raise Refused(408, f"{words}: send the upload again", told)
+                began, step_s = time.monotonic(), min(LOOK_S, spare_s - waited)
                 await asyncio.wait({coming}, timeout=step_s)
-                waited += step_s
+                waited += min(step_s, time.monotonic() - began)  # a busy machine is not their fault
         finally:
             if not coming.done():
                 coming.cancel()
@@ -216,6 +228,7 @@ async def _chunks(
             raise Refused(400, "the upload was broken off: send it again") from None
         if data is None:
             return
+        spare_s = min(idle_s, spare_s - waited + len(data) / SLOWEST_BYTES_A_S)
         yield data
 
 

@@ -64,6 +64,11 @@ function add(sound) {
   for (const made of sound.result?.sounds ?? []) house.sounds.set(made.id, made);
 }
 
+/** Where the keyboard goes on when what had the focus is gone; elsewhere it stays. */
+function focusOn(control) {
+  if (document.activeElement === document.body) control?.focus();
+}
+
 /** What is said under the buttons that give sounds. */
 function problem(line) {
   $("give-error").textContent = line;
@@ -76,23 +81,32 @@ async function give(files) {
   problem("");
   const bar = make("progress", { max: 1, value: 0, "aria-label": "Upload" });
   const words = make("span", {}, files[0].file.name);
-  const row = make("li", {}, words, bar);
+  const ending = new AbortController();
+  const row = make("li", {}, words, make("button", {
+    type: "button", class: "quiet", "aria-label": "Cancel the upload",
+    onclick: () => ending.abort(),
+  }, "Cancel"), bar);
   $("uploads").append(row);
   const came = [];
   const failed = await uploadAll(files, ({ done, count, share, name }) => {
     bar.value = share;
-    words.textContent = count > 1 ? `${Math.min(done + 1, count)} of ${count} · ${name}` : name;
+    const which = count > 1 ? `${Math.min(done + 1, count)} of ${count} · ${name}` : name;
+    words.textContent = share >= 1 && done < count ? `Looking at ${name}` : which;
   }, (sound, place) => {
     came[place] = sound;
     add(sound);
     if (!sound.label) house.listed.add(sound.id);
     list();
-  });
+  }, ending.signal);
   row.remove();
+  if (ending.signal.aborted) {
+    focusOn($("choose"));
+    say("The upload was cancelled");
+  }
   for (const { name, line } of failed.slice(0, 5)) {
     const told = make("li", { class: "wrong", role: "alert" },
       make("span", {}, line.includes(name) ? line : `${name}: ${line}`),
-      make("button", { type: "button", class: "quiet", "aria-label": `Dismiss what is said about ${name}`, onclick: () => told.remove() }, "Dismiss"));
+      make("button", { type: "button", class: "quiet", "aria-label": `Dismiss what is said about ${name}`, onclick: () => { told.remove(); focusOn($("uploads").querySelector("button") ?? $("choose")); } }, "Dismiss"));
     $("uploads").append(told);
   }
   if (failed.length > 5) problem(`${many(failed.length - 5, "more file")} could not be used.`);
@@ -135,6 +149,11 @@ function list() {
   const focused = document.activeElement?.closest?.("#list li")?.dataset.id;
   const control = document.activeElement?.dataset?.control;
   fill($("list"), ...rows);
+  const open = $("list").querySelector(".shown");
+  if (open && house.scrolledTo !== house.shown) { // the list alone, not the page
+    $("list").scrollTop = open.offsetTop - ($("list").clientHeight - open.offsetHeight) / 2;
+    house.scrolledTo = house.shown;
+  }
   if (focused) $("list").querySelector(`[data-id="${CSS.escape(focused)}"] [data-control="${control}"]`)?.focus();
   document.body.classList.toggle("empty", rows.length === 0);
   $("sounds-title").textContent = rows.length ? "Sounds" : "Drop a sound";
@@ -209,6 +228,7 @@ async function remove(...sounds) {
     if (next && !house.chosen.size) house.chosen.add(next);
     show(next);
   } else list();
+  focusOn($("list").querySelector(".shown [data-control=remove]") ?? $("list").querySelector("button") ?? $("choose"));
 }
 
 const ignoring = (status) => (wrong) => {
@@ -279,6 +299,7 @@ async function forget(job) {
   card?.root.remove();
   cards.delete(job.id);
   $("results").hidden = cards.size === 0;
+  focusOn($("jobs").querySelector("header button:not([hidden])") ?? $("task"));
 }
 
 async function renewModels() {
@@ -332,7 +353,9 @@ function recorderShown(on) {
 }
 
 $("record").addEventListener("click", async () => {
+  if ($("record").ariaBusy === "true") return; // the browser still asks whether it may
   problem("");
+  $("record").ariaBusy = "true";
   try {
     $("recorded").textContent = "0:00";
     recording = await Recording.begin($("level"), (seconds) => { $("recorded").textContent = clock(seconds, false); });
@@ -341,6 +364,7 @@ $("record").addEventListener("click", async () => {
   } catch (wrong) {
     problem(wrong.message);
   }
+  $("record").ariaBusy = null;
 });
 $("stop").addEventListener("click", () => {
   const file = recording.end();

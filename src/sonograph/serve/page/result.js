@@ -314,9 +314,13 @@ function speak(card, { sentences }) {
     const pieces = [];
     let at = 0;
     for (const word of one.words ?? []) {
+      if (word.end <= at && words.length) { // a sign that is said as several words: one of the text
+        words.at(-1)[0].end_s = word.end_s;
+        continue;
+      }
       if (word.start > at) pieces.push(one.text.slice(at, word.start));
-      const span = make("span", { onclick: () => sheet.seek(word.start_s) }, one.text.slice(word.start, word.end));
-      words.push([word, span]);
+      const span = make("span", { onclick: () => sheet.seek(word.start_s) }, one.text.slice(Math.max(at, word.start), word.end));
+      words.push([{ ...word }, span]);
       pieces.push(span);
       at = word.end;
     }
@@ -340,8 +344,10 @@ function adapt(card, told) {
       tested ? make("span", { class: "large" }, percent(told.accuracy)) : null,
       make("p", {}, tested
         ? `right on ${many(told.test_clips, "sound")} that it had not heard`
-        : "Some label has too few sounds to hold any back, so it was not measured.",
+        : "Not measured: one sound in ten is held back for that, and of so few none was.",
       tested ? make("small", {}, `95 % interval ${percent(low)} to ${percent(high)}; guessing would be right on about ${percent(1 / told.classes.length)}`) : null,
+      tested && told.unmeasured?.length
+        ? make("small", {}, `None was held back of ${told.unmeasured.join(", ")}`) : null,
       make("small", {}, `${many(told.train_clips, "sound")} taught it ${told.classes.join(", ")}; ` +
         `${count(told.trained_parameters)} of ${count(told.total_parameters)} weights learned`))),
     tested && told.confusion ? confusion(told) : null,

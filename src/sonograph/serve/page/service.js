@@ -61,9 +61,10 @@ export async function ask(path, { method = "GET", json, signal } = {}) {
   }
 }
 
-/** Send a file, telling how much of it is there. */
-export async function upload(file, label, tell) {
+/** Send a file, telling how much of it is there. signal: an AbortSignal that breaks it off. */
+export async function upload(file, label, tell, signal) {
   for (let turn = 0; ; turn++) {
+    signal?.throwIfAborted();
     const form = new FormData();
     if (label) form.append("label", label);
     form.append("file", file, file.name);
@@ -74,6 +75,8 @@ export async function upload(file, label, tell) {
       request.onload = () =>
         done({ status: request.status, text: request.responseText, retry: request.getResponseHeader("Retry-After") });
       request.onerror = () => { reached(false); failed(new Refused(0, SILENT)); };
+      request.onabort = () => failed(signal.reason);
+      signal?.addEventListener("abort", () => request.abort(), { once: true });
       request.send(form);
     });
     reached(true);
@@ -167,8 +170,11 @@ export class Following {
   }
 }
 
-/** Uploads, three at a time; `tell({done, count, share, name})` follows them. */
-export async function uploadAll(files, tell, given) {
+/**
+ * Uploads, three at a time; `tell({done, count, share, name})` follows them. What a signal breaks
+ * off is no failure: what came before it stays.
+ */
+export async function uploadAll(files, tell, given, signal) {
   let next = 0;
   let done = 0;
   const shares = new Map();
@@ -182,9 +188,10 @@ export async function uploadAll(files, tell, given) {
         const sound = await upload(file, label, (part) => {
           shares.set(file, part);
           tell({ done, count: files.length, share: share(), name: file.name });
-        });
+        }, signal);
         given(sound, place);
       } catch (problem) {
+        if (signal?.aborted) return;
         failed.push({ name: file.name, line: problem.message });
         if (problem.status === 0) next = files.length;
       }

@@ -54,7 +54,8 @@ export class Sheet {
       type: "button", class: "play", "aria-label": `Play ${title}`, onclick: () => this.toggle(),
     });
     this.title = title;
-    this.now = make("b", {}, clock(0));
+    this.clock = (seconds) => (this.seconds < 1 ? `${seconds.toFixed(2)} s` : clock(seconds));
+    this.now = make("b", {}, this.clock(0));
     this.problem = make("p", { class: "wrong", role: "alert", hidden: true });
     this.zooms = {
       out: make("button", { type: "button", class: "quiet glyph", "aria-label": "Further", onclick: () => this.zoom(2) }, "−"),
@@ -63,7 +64,7 @@ export class Sheet {
     };
     this.transport = make("div", { class: "transport" },
       this.button,
-      make("span", { class: "clock" }, this.now, ` / ${clock(this.seconds)}`),
+      make("span", { class: "clock" }, this.now, ` / ${this.clock(this.seconds)}`),
       this.groups.length > 1 ? this.switch() : null,
       make("div", { class: "zoom" }, this.zooms.out, this.zooms.in, this.zooms.whole));
     this.ruler = make("div", {
@@ -214,7 +215,7 @@ export class Sheet {
 
   tell() {
     const at = this.mixer.position;
-    this.now.textContent = clock(at);
+    this.now.textContent = this.clock(at);
     this.ruler.setAttribute("aria-valuenow", at.toFixed(2));
     this.ruler.setAttribute("aria-valuetext", `${lasting(at)} of ${lasting(this.seconds)}`);
   }

@@ -23,6 +23,14 @@ export class Task {
 
   /** Actions and models as they are now. */
   renew() {
+    const open = this.wanted.querySelector(".settings")?.open;
+    this.keepFocus(() => {
+      this.list();
+      if (open) this.wanted.querySelector(".settings")?.setAttribute("open", "");
+    });
+  }
+
+  list() {
     if (!this.action) this.name = this.house.actions.find((one) => one.models.length)?.name ?? "";
     fill(this.verbs, this.verbs.querySelector("legend"), ...this.house.actions
       .filter((one) => one.models.length)
@@ -92,13 +100,18 @@ export class Task {
     }));
   }
 
+  /** Whoever chooses or writes something is not disturbed by a change of the form around it. */
   keepFocus(change) {
-    const { value, name } = document.activeElement ?? {};
-    const place = [...this.choosers.querySelectorAll("fieldset")].findIndex((one) => one.contains(document.activeElement));
+    const at = document.activeElement;
+    const groups = () => [...this.form.querySelectorAll("fieldset")];
+    const others = () => [...this.form.querySelectorAll("textarea, select, button, input:not([type=radio])")];
+    const group = at.type === "radio" ? groups().indexOf(at.closest("fieldset")) : -1;
+    const place = others().indexOf(at);
+    const [value, from, to] = [at.value, at.selectionStart, at.selectionEnd];
     change();
-    if (name && place >= 0) {
-      this.choosers.querySelectorAll("fieldset")[place]?.querySelector(`input[value="${CSS.escape(value)}"]`)?.focus();
-    }
+    const next = group >= 0 ? groups()[group]?.querySelector(`input[value="${CSS.escape(value)}"]`) : others()[place];
+    next?.focus({ preventScroll: true });
+    if (next?.matches("textarea")) next.setSelectionRange(from, to);
   }
 
   given(action) {

@@ -10,8 +10,9 @@ export function clock(seconds, tenths = true) {
   return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${last}` : `${minutes}:${last}`;
 }
 
-/** How long something lasts: 3.2 s, 4 min 5 s, 1 h 2 min. */
+/** How long something lasts: 50 ms, 3.2 s, 4 min 5 s, 1 h 2 min. */
 export function lasting(seconds) {
+  if (seconds > 0 && seconds < 0.095) return `${Math.max(1, Math.round(1000 * seconds))} ms`;
   if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
   if (seconds < 59.5) return `${Math.round(seconds)} s`;
   const whole = Math.round(seconds);
