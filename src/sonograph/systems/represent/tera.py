@@ -45,7 +45,9 @@ from sonograph.weights import part_of, rename
 
 def mel_features() -> FeatureSpec:
     """80 log-mel bands of speech at -25 dB RMS, each band normalised over the utterance."""
-    plain = log_mel_spec(16000, 400, 160, 80, mel_scale="htk", mel_norm="none", log="ln")
+    plain = log_mel_spec(
+        16000, 400, 160, 80, mel_scale="htk_float32", mel_norm="none", log="ln"
+    )
     level = {"level": "rms", "level_to": 10 ** (-25 / 20)}
     return plain.override({**level, "log_offset": 1e-10, "normalise": "bands"})
 

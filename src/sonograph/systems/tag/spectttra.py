@@ -43,7 +43,8 @@ from sonograph.weights import rename
 def features() -> FeatureSpec:
     """128 log-mel bands in decibels, 80 below the clip's loudest at the least, normalised."""
     plain = log_mel_spec(
-        16000, 2048, 512, 128, low_hz=20.0, high_hz=8000.0, mel_scale="htk", mel_norm="none",
+        16000, 2048, 512, 128, low_hz=20.0, high_hz=8000.0, mel_scale="htk_float32",
+        mel_norm="none",
         top_db=80.0,
     )  # fmt: skip
     return plain.override(level="deviation", normalise="clip", normalise_eps=1e-6)
