@@ -101,7 +101,8 @@ def _depths(state: Mapping[str, Any]) -> list[int]:
 def _convnext_names(depths: Sequence[int]) -> list[tuple[str, str]]:
     """(timm's name, ours) of a ConvNeXt."""
     rows = [
-        ("encoder.stem.{}.{}", "encoder.steps.{}.{}"),
+        ("encoder.stem.0.{}", "encoder.steps.0.{}"),
+        ("encoder.stem.1.{}", "encoder.steps.1.{}"),
         ("encoder.head.norm.{}", "encoder.norm.{}"),
         ("classifier.{}", "classifier.{}"),
     ]
@@ -128,7 +129,8 @@ def _efficientvit_names(depths: Sequence[int]) -> list[tuple[str, str]]:
         ("encoder.stem.in_conv.norm.{}", "encoder.trunk.1.{}"),
         ("encoder.head.in_conv.conv.{}", "encoder.widen.0.{}"),
         ("encoder.head.in_conv.norm.{}", "encoder.widen.1.{}"),
-        ("encoder.head.classifier.{}.{}", "encoder.summary.{}.{}"),
+        ("encoder.head.classifier.0.{}", "encoder.summary.0.{}"),
+        ("encoder.head.classifier.1.{}", "encoder.summary.1.{}"),
         ("classifier.{}", "classifier.{}"),
     ]
 
