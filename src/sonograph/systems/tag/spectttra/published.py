@@ -59,7 +59,7 @@ PUBLISHED_NAMES = (
 UNUSED = tuple("ft_extractor" + ".{}" * n for n in range(1, 6))
 FRAMES = {128: 157, 3744: 3751}  # published clips of 5 and 120 s, by the columns they become
 # first weights of the four kinds; the convolutional ones go by timm's names
-FIRST = {
+FIRST: dict[Kind, str] = {
     "spectttra": "encoder.st_tokenizer.temporal_tokenizer.conv1d.weight",
     "vit": "encoder.pos_encoder.pe",
     "convnext": "encoder.stages.0.blocks.0.conv_dw.weight",
@@ -74,7 +74,11 @@ def is_published(names: Mapping[str, Any]) -> bool:
 
 
 def kind_of(names: Mapping[str, Any]) -> Kind:
-    return next(kind for kind, first in FIRST.items() if first in names)
+    """Which of the encoders an official file holds."""
+    for kind, first in FIRST.items():
+        if first in names:
+            return kind
+    raise InputError(f"no SONICS file: none of {', '.join(FIRST.values())} is in it")
 
 
 def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
