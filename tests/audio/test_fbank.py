@@ -107,6 +107,7 @@ def test_first_sample_under_a_window_that_is_not_zero_there():
 def test_a_constant_leaves_nothing_behind(window, clip_mean):
     """A microphone's offset, five times as large as its sound: in single precision as in double."""
     sound = 0.5 + 0.1 * torch.randn(1, 32000, generator=torch.Generator().manual_seed(0))
-    frontend = Frontend(FeatureSpec(window=window, clip_mean=clip_mean, mean=0.0, deviation=1.0))
-    single, double = frontend(sound).values, frontend(sound.double()).values
+    spec = FeatureSpec(window=window, clip_mean=clip_mean, mean=0.0, deviation=1.0)
+    single = Frontend(spec)(sound).values
+    double = Frontend(spec).double()(sound.double()).values
     torch.testing.assert_close(single.double(), double, atol=5e-4, rtol=0)
