@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from sonograph.audio.fbank import kaldi_fbank
+from sonograph.audio.feature_spec import FeatureSpec, Frontend
 from sonograph.audio.mel import mel_bank
 
 FLOOR = -15.942385
@@ -99,3 +100,14 @@ def test_first_sample_under_a_window_that_is_not_zero_there():
     want = torch.from_numpy(mel_bank(128, 512, 16000, 20, 8000, "kaldi")) @ power.T
     got = Frontend(spec).double()(waveform).values[0]
     torch.testing.assert_close(got, want, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("window", ["hann_symmetric", "povey"])
+@pytest.mark.parametrize("clip_mean", ["keep", "subtract"])
+def test_a_constant_leaves_nothing_behind(window, clip_mean):
+    """A microphone's offset, five times as large as its sound: in single precision as in double."""
+    sound = 0.5 + 0.1 * torch.randn(1, 32000, generator=torch.Generator().manual_seed(0))
+    spec = FeatureSpec(window=window, clip_mean=clip_mean, mean=0.0, deviation=1.0)
+    single = Frontend(spec)(sound).values
+    double = Frontend(spec).double()(sound.double()).values
+    torch.testing.assert_close(single.double(), double, atol=5e-4, rtol=0)

@@ -81,3 +81,21 @@ def test_top_db_is_a_matter_of_each_clip(sound):
     both = front(torch.cat((loud, loud / 1000))).values
     torch.testing.assert_close(both[1:], front(loud / 1000).values)
     assert both[1].max() - both[1].min() <= 40.001
+
+
+WEIGHTS_OF_TORCHAUDIO = {
+    (40, 46): 0.5767994523048401,
+    (63, 112): 0.6701107621192932,
+    (78, 188): 0.8264423608779907,
+}
+
+
+def test_single_precision_is_torchaudios_arithmetic():
+    """Weights of torchaudio's formula in float32: 80 bands, 400 points, 16 kHz, 0 to 8 kHz."""
+    single = mel_bank(80, 400, 16000, 0, 8000, "htk_float32")
+    exact = mel_bank(80, 400, 16000, 0, 8000, "htk")
+    assert 1e-6 < abs(single - exact).max() < 1e-5
+    np.testing.assert_array_equal(single, single.astype(np.float32))
+    for (band, place), weight in WEIGHTS_OF_TORCHAUDIO.items():
+        assert single[band, place] == weight
+        assert exact[band, place] != weight

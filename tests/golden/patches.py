@@ -15,10 +15,14 @@ from sonograph.nn.hiding import Hiding
 
 def features_of(case: Any, golden: Any) -> torch.Tensor:
     """The input that the case's rule names: signal('name', shape, scale), (batch, frames, bins)."""
-    rule = re.search(r"signal\('([^']+)', \(([^)]+)\), ([\d.]+)\)", case.about["input_rule"])
+    if "features" in case.inputs:
+        return torch.as_tensor(case.inputs["features"]).transpose(1, 2)
+    words = case.about["input_rule"]
+    rule = re.search(r"signal\('([^']+)', \(([^)]+)\)(?:, ([\d.]+))?\)", words)
     assert rule is not None
-    shape = tuple(int(n) for n in rule[2].split(","))
-    return torch.from_numpy(golden.signal(rule[1], shape, float(rule[3]))).transpose(1, 2)
+    shape = tuple(int(n) for n in rule[2].split(",") if n.strip())
+    made = torch.from_numpy(golden.signal(rule[1], shape, float(rule[3] or 0.1)))
+    return made.transpose(1, 2)
 
 
 def strided(values: torch.Tensor, rule: str | None) -> np.ndarray:

@@ -190,7 +190,9 @@ def test_a_file_that_needs_other_classes_is_refused(tmp_path):
     ("change", "message"),
     [
         ({"transformer": {}}, "does not tell its heads"),
+        ({"transformer": {"num_attention_heads": 4, "hidden_act": "relu"}}, "only gelu is known"),
         ({"audio": {"input": {"feat_type": "wav"}}}, "'wav' are not offered"),
+        ({"audio": {"input": {"feat_type": "mel", "log": False}}}, "'mel without log' are not"),
         ({"audio": {"input": {"feat_type": "mel", "delta": 2}}}, "none of the published kinds"),
     ],
 )
@@ -212,10 +214,54 @@ def test_front_ends_told_by_files():
         (240, {}, tera.fbank_features()),
         (240, {"kaldi": {}}, tera.fbank_features()),
         (240, {"input": {"feat_type": "mel", "delta": 2}}, tera.mel_features().override(deltas=2)),
+        (
+            40,
+            {"n_mels": 40, "win_ms": 30, "n_freq": 257, "input": {"cmvn": False}},
+            tera.mel_features().override(
+                bins=40, window_samples=480, fft_samples=512, normalise="fixed"
+            ),
+        ),
     ):
         state = {**flat, wide: torch.zeros(64, rows)}
         found = tera.config_from_published(state, {**said, "audio": audio})
         assert found == dataclasses.replace(tera.test(), frames=1500, features=spec)
+
+
+@pytest.mark.parametrize("rows", [39, 40])
+def test_a_file_of_features_made_elsewhere_is_given_as_many_rows(rows):
+    """fMLLR's files say how many numbers a frame has, and nothing of a front-end."""
+    flat = {"Transformer." + n: v for n, v in official(tera.test())["Transformer"].items()}
+    flat["Transformer.input_representations.spec_transform.weight"] = torch.zeros(64, rows)
+    said = {"transformer": {"num_attention_heads": 4, "input_dim": rows}}
+    found = tera.config_from_published(flat, said)
+    assert (found.features.kind, found.features.rows) == ("mfcc", rows)
+    with pytest.raises(InputError, match="none of the published kinds"):
+        tera.config_from_published(flat, {**said, "audio": {}})
+
+
+def test_a_length_of_zero_is_never_split_and_squared_errors_are_squared():
+    flat = {"Transformer." + n: v for n, v in official(tera.test())["Transformer"].items()}
+    said = {"transformer": {"num_attention_heads": 4}}
+    never = tera.config_from_published(flat, {**said, "task": {"sequence_length": 0}})
+    assert never.frames == tera.NEVER_SPLIT > 20_000
+    squared = tera.config_from_published(flat, {**said, "task": {"loss": "MSE"}})
+    features = torch.randn(2, 80, 30, generator=torch.Generator().manual_seed(0))
+    everywhere = tera.Altered(torch.zeros_like(features), torch.ones(2, 80, 30, dtype=torch.bool))
+    for config, power in ((squared, 2), (tera.test(), 1)):
+        model = tera.Pretraining(tera.Tera(config)).eval()
+        with torch.no_grad():
+            made = model.reconstruct(everywhere.features, None)
+            loss = model.loss(features, None, everywhere)["loss"]
+        torch.testing.assert_close(loss, (made - features).abs().pow(power).mean())
+
+
+def test_published_fbank_is_each_clips_own():
+    spec = tera.fbank_features()
+    waveform = torch.randn(2, 6000, generator=torch.Generator().manual_seed(0))
+    both = tera.published_features(waveform, torch.tensor([6000, 4000]), spec)
+    alone = tera.published_features(waveform[1:, :4000], torch.tensor([4000]), spec)
+    assert both.lengths.tolist() == [spec.frames(6000), spec.frames(4000)]
+    torch.testing.assert_close(both.values[1:, :, : spec.frames(4000)], alone.values)
 
 
 def test_low_rank_deltas_stand_on_all_of_attention():

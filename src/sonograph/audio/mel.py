@@ -2,7 +2,8 @@
 
 Sources: HTK book 5.4 (mel = 2595 log10(1 + f/700)); M. Slaney, Auditory Toolbox (1998): linear
 below 1 kHz, logarithmic above; Kaldi's mel-computations (mel = 1127 ln(1 + f/700), triangles
-linear in mel, not in hertz).
+linear in mel, not in hertz). "htk_float32" is HTK's in single precision, step by step as torchaudio
+makes it: weights differ by up to 1e-5, which is what models that learned from it were given.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float64
 
-MelScale = Literal["htk", "slaney", "kaldi"]
+MelScale = Literal["htk", "htk_float32", "slaney", "kaldi"]
 MelNorm = Literal["none", "slaney"]
 
 _SLANEY_HZ = 200 / 3  # hertz a mel below 1 kHz
@@ -22,7 +23,7 @@ _SLANEY_STEP = np.log(6.4) / 27  # log ratio a mel above
 def hz_to_mel(hz: np.ndarray | float, scale: MelScale) -> np.ndarray:
     """Frequencies in hertz as mels."""
     hz = np.asarray(hz, np.float64)
-    if scale == "htk":
+    if scale in ("htk", "htk_float32"):
         return 2595 * np.log10(1 + hz / 700)
     if scale == "kaldi":
         return 1127 * np.log1p(hz / 700)
@@ -33,7 +34,7 @@ def hz_to_mel(hz: np.ndarray | float, scale: MelScale) -> np.ndarray:
 def mel_to_hz(mel: np.ndarray | float, scale: MelScale) -> np.ndarray:
     """Mels as frequencies in hertz."""
     mel = np.asarray(mel, np.float64)
-    if scale == "htk":
+    if scale in ("htk", "htk_float32"):
         return 700 * (10 ** (mel / 2595) - 1)
     if scale == "kaldi":
         return 700 * np.expm1(mel / 1127)
@@ -62,15 +63,28 @@ def mel_bank(
     edges_mel = np.linspace(hz_to_mel(low_hz, scale), hz_to_mel(high_hz, scale), bins + 2)
     if scale == "kaldi":
         edges, grid = edges_mel, hz_to_mel(grid_hz, scale)
+    elif scale == "htk_float32":
+        edges, grid = _single_edges(bins, low_hz, high_hz), grid_hz.astype(np.float32)
     else:
         edges, grid = mel_to_hz(edges_mel, scale), grid_hz
     left, centre, right = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     rising = (grid - left) / (centre - left)
     falling = (right - grid) / (right - centre)
-    bank = np.maximum(0, np.minimum(rising, falling))
+    bank = np.maximum(0, np.minimum(rising, falling)).astype(np.float64)
     if scale == "kaldi":
         bank[:, fft_samples // 2] = 0
     if norm == "slaney":
         edges_hz = mel_to_hz(edges_mel, scale)
         bank *= (2 / (edges_hz[2:] - edges_hz[:-2]))[:, None]
     return bank
+
+
+def _single_edges(bins: int, low_hz: float, high_hz: float) -> np.ndarray:
+    """HTK's edges in hertz, every step rounded to single precision by torch, whose powers differ
+    from numpy's in the last digit.
+    """
+    import torch
+
+    low, high = (float(hz_to_mel(hz, "htk")) for hz in (low_hz, high_hz))
+    mels = torch.linspace(low, high, bins + 2, dtype=torch.float32)
+    return (700 * (10 ** (mels / 2595) - 1)).numpy()

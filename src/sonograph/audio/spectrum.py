@@ -90,6 +90,7 @@ class BandFrames(nn.Module):
         self.power = power
         self.power_offset = power_offset
         self.preemphasis = preemphasis
+        self.preemphasis_single = float(np.float32(preemphasis))
         self.remove_dc = remove_dc
         self.own_first = preemphasis != 0 and window[0] != 0
         self.groups = _groups(bank)
@@ -166,13 +167,15 @@ class BandFrames(nn.Module):
             earlier = torch.cat((before, own[:, :-1]), dim=1)
             signal = torch.add(own, earlier, alpha=-self.preemphasis)
         framed = signal.unfold(1, size, self.hop_samples)
+        # by the coefficient as it was rounded above: a constant then leaves nothing behind
+        kept = 1 - (self.preemphasis if own.dtype == torch.float64 else self.preemphasis_single)
         if self.own_first:
             first = own.unfold(1, size, self.hop_samples)[..., :1]
-            framed = torch.cat(((1 - self.preemphasis) * first, framed[..., 1:]), dim=-1)
+            framed = torch.cat((kept * first, framed[..., 1:]), dim=-1)
         held = None if work is None else work[: clips * count].view(clips, count, size)
         if self.remove_dc == "frame":
             mean = own.unfold(1, size, self.hop_samples)[..., : self.window_samples].mean(-1)
-            framed = torch.sub(framed, (1 - self.preemphasis) * mean[..., None], out=held)
+            framed = torch.sub(framed, kept * mean[..., None], out=held)
         framed = torch.mul(framed, self.window.values, out=held)
         parts = torch.view_as_real(torch.fft.rfft(framed.flatten(0, 1)))
         squares = torch.square(parts, out=None if work is None else parts)

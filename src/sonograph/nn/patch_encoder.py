@@ -67,17 +67,20 @@ def with_published_input(
 ) -> Settings:
     """The configuration with the input length and stride of an official file.
 
-    Pre-training files say their length. In fine-tuned ones the stride is looked for among no
-    overlap, 10 (the authors' choice) and `strides`, with 128 bins; of the last of `strides` any
-    length will do, of the others the longest of the usual ones that gives so many columns.
+    Pre-training files say their length and their bins. In fine-tuned ones the stride is looked for
+    among no overlap, 10 (the authors' choice) and `strides`, with 128 bins; of the last of
+    `strides` any length will do, of the others the longest of the usual ones that gives so many
+    columns.
     special: entries of the position table before those of patches.
     """
     if "p_input_tdim" in state:
-        return dataclasses.replace(config, frames=int(state["p_input_tdim"]))
-    (bins, wide), places = config.patch, state["v.pos_embed"].shape[1] - special
+        bins = int(state.get("p_input_fdim", config.features.bins))
+        features = config.features.override(bins=bins)
+        return dataclasses.replace(config, frames=int(state["p_input_tdim"]), features=features)
+    (high, wide), places = config.patch, state["v.pos_embed"].shape[1] - special
     tuned = "mlp_head.1.weight" in state
-    for stride in (config.patch, (min(10, bins), min(10, wide)), *strides):
-        rows = (config.features.bins - bins) // stride[0] + 1
+    for stride in (config.patch, (min(10, high), min(10, wide)), *strides):
+        rows = (config.features.bins - high) // stride[0] + 1
         if not tuned or places % rows:
             continue
         columns = places // rows

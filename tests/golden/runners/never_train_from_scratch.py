@@ -11,7 +11,7 @@ import torch
 from sonograph.nn.hiding import Hiding
 from sonograph.nn.s4d import diagonal_space
 from sonograph.systems.represent import self_pretraining
-from sonograph.systems.represent.self_pretraining import Config
+from sonograph.systems.represent.self_pretraining import LEVELS, Config
 from sonograph.weights import part_of
 from tests.golden.patches import count, strided
 
@@ -36,11 +36,13 @@ def run(case: Any, golden: Any) -> dict[str, Any]:
 
 def inputs_of(case: Any, golden: Any, name: str) -> torch.Tensor:
     """The inputs by the case's rule, whose words hold the name and the shape of the signal."""
+    if name in case.inputs:
+        return torch.as_tensor(case.inputs[name])
     rule = case.about["input_rule"]
-    found = re.search(r"signal\('([^']+)', \(([^)]*)\), ([\d.]+)\)", rule)
+    found = re.search(r"signal\('([^']+)', \(([^)]*)\)(?:, ([\d.]+))?\)", rule)
     assert found, rule
-    shape = tuple(int(n) for n in found[2].split(","))
-    made = torch.as_tensor(golden.signal(found[1], shape, float(found[3])))
+    shape = tuple(int(n) for n in found[2].split(",") if n.strip())
+    made = torch.as_tensor(golden.signal(found[1], shape, float(found[3] or 0.1)))
     return made.clip(-1, 1) if "clip" in rule else made
 
 
@@ -67,6 +69,17 @@ def config_of(settings: dict[str, Any], published: dict[str, torch.Tensor]) -> C
         norm=settings["norm"],
         order="pre" if settings["prenorm"] else "post",
     )
+    if settings.get("output", 1) == LEVELS:
+        config = dataclasses.replace(config, objective="level")
+    if first["_name_"] == "s4d":  # the standalone layer, as its defaults are
+        config = dataclasses.replace(
+            config,
+            mixer="space",
+            states=first.get("d_state", 64),
+            sees="past",
+            discretise="zoh",
+            source="ones",
+        )
     if first["_name_"] == "s4":
         config = dataclasses.replace(
             config,
@@ -77,10 +90,17 @@ def config_of(settings: dict[str, Any], published: dict[str, torch.Tensor]) -> C
             discretise=first.get("disc", "bilinear"),
             form="nplr" if first.get("mode", "nplr") == "nplr" else "diagonal",
         )
+    if config.mixer == "space":
         told = self_pretraining.config_from_published(published)
-        known = {"discretise": config.discretise, "frames": config.frames}
+        known: dict[str, Any] = {
+            "discretise": config.discretise,
+            "frames": config.frames,
+            "objective": config.objective,
+        }
         assert dataclasses.replace(told, **known) == config
         return config
+    reach = {first.get("look_backward", 1), first.get("look_forward", 1)}
+    assert first.get("causal", True) or reach == {1}
     return dataclasses.replace(
         config,
         num_heads=first["n_heads"],
@@ -108,9 +128,6 @@ def whole(case: Any, golden: Any, published: dict[str, torch.Tensor]) -> dict[st
     hook.remove()
     output = model.predict(clips, hidden)
     loss = model.loss(output[hidden], model.targets(clips)[hidden])["loss"]
-    return {
-        "layer0": seen["layer0"],
-        "hidden": context,
-        "output": output,
-        "masked_l1": loss[None],
-    }
+    answers = {"layer0": seen["layer0"], "hidden": context, "output": output}
+    names = ("masked_ce", "masked_cross_entropy") if model.classes else ("masked_l1",)
+    return answers | dict.fromkeys(names, loss[None])

@@ -38,14 +38,15 @@ def run(case: Any, golden: Any) -> dict[str, Any]:
     assert count(tuned) + unused(published, pretext=False) == about["parameters"]["finetune"]
     short = features[:, :, :frames]
     hidden_layers: dict[str, torch.Tensor] = {}
-    encoder.blocks[5].register_forward_hook(
-        lambda _, __, output: hidden_layers.update(block5=output)
-    )
+    for n, block in enumerate(encoder.blocks):
+        block.register_forward_hook(
+            lambda _, __, output, n=n: hidden_layers.update({f"block{n}": output})
+        )
     out = encoder(short)
     answers |= {
         "logits_mean_of_tokens": tuned(short),
         "patch_tokens": encoder.patch_tokens(short).values,
-        "block5": hidden_layers["block5"],
+        **hidden_layers,
         "encoder": torch.cat([out.special, out.values], dim=1),
         "adapted_positions": encoder.positions,
     }

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from sonograph.audio.feature_spec import Features
 from sonograph.systems.represent import tera
 from tests.golden.patches import count
 
@@ -16,26 +17,31 @@ from tests.golden.patches import count
 @torch.no_grad()
 def run(case: Any, golden: Any) -> dict[str, Any]:
     about = case.about
+    settings = about["settings"]
     rule = re.search(r"signal\('([^']+)', \(([^)]+)\)(?:, ([\d.]+))?\)", about["input_rule"])
     assert rule is not None
-    shape = tuple(int(n) for n in rule[2].split(","))
-    waveform = torch.from_numpy(golden.signal(rule[1], shape, float(rule[3] or 0.1)))
-    lengths = torch.tensor(about["settings"]["lengths"])
-    waveform = waveform * (torch.arange(shape[1]) < lengths[:, None])
+    shape = tuple(int(n) for n in rule[2].split(",") if n.strip())
+    given = torch.from_numpy(golden.signal(rule[1], shape, float(rule[3] or 0.1)))
+    lengths = torch.tensor(settings.get("lengths", [shape[1]] * shape[0]))
+    inside = torch.arange(shape[1]) < lengths[:, None]
+    given = given * (inside[..., None] if given.ndim == 3 else inside)
     state = {n: torch.as_tensor(v) for n, v in golden.published_state(case).items()}
-    config = tera.config_from_published(state, about["settings"])
+    config = tera.config_from_published(state, settings)
     model = tera.Pretraining(tera.Tera(config)).eval()
     model.load_state_dict(tera.from_published(state))
     assert count(model.encoder) == about["parameters"]["Transformer"]
     assert count(model.head) == about["parameters"]["SpecHead"]
-    assert config.alteration.noise_chance == about["settings"]["task"]["noise_proportion"]
+    assert config.alteration.noise_chance == settings["task"]["noise_proportion"]
 
-    spec = config.features.override(level="keep")  # the case's signals are not levelled
-    features = tera.published_features(waveform, lengths, spec)
-    assert features.lengths.tolist() == about["settings"]["valid_frames"]
+    if given.ndim == 3:  # features that were made elsewhere, (clips, frames, rows)
+        features = Features(given.transpose(1, 2), lengths)
+    else:
+        spec = config.features.override(level="keep")  # the case's signals are not levelled
+        features = tera.published_features(given, lengths, spec)
+    assert features.lengths.tolist() == settings.get("valid_frames", features.lengths.tolist())
     layers = published_layers(model.encoder, features.values, features.lengths)
     positions = torch.as_tensor(case.inputs["alter_mask"]).bool().transpose(1, 2)
-    altered = tera.Altered(features.values.masked_fill(positions, 0.0), positions)
+    altered = tera.Altered(altered_features(case, features.values, positions), positions)
     answers = {
         "features": features.values.transpose(1, 2),
         "hidden_states": layers,
@@ -44,6 +50,17 @@ def run(case: Any, golden: Any) -> dict[str, Any]:
     }
     rules = about["output_stride"]
     return {name: strided(value, rules.get(name, "")) for name, value in answers.items()}
+
+
+def altered_features(case: Any, features: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """The case's own, with its noise where it has some, else zero at the altered positions."""
+    for name in ("altered", "altered_features", "altered_input"):
+        if name in case.inputs:
+            return torch.as_tensor(case.inputs[name]).transpose(1, 2)
+    altered = features.masked_fill(positions, 0.0)
+    if "noise" in case.inputs:
+        altered = altered + torch.as_tensor(case.inputs["noise"]).transpose(1, 2)
+    return altered
 
 
 def published_layers(

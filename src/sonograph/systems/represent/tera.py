@@ -45,7 +45,7 @@ from sonograph.weights import part_of, rename
 
 def mel_features() -> FeatureSpec:
     """80 log-mel bands of speech at -25 dB RMS, each band normalised over the utterance."""
-    plain = log_mel_spec(16000, 400, 160, 80, mel_scale="htk", mel_norm="none", log="ln")
+    plain = log_mel_spec(16000, 400, 160, 80, mel_scale="htk_float32", mel_norm="none", log="ln")
     level = {"level": "rms", "level_to": 10 ** (-25 / 20)}
     return plain.override({**level, "log_offset": 1e-10, "normalise": "bands"})
 
@@ -79,6 +79,7 @@ class Config(configuration.Config):
     norm: Literal["post", "pre"] = "post"
     shared: Literal["none", "all"] = "none"  # "all": every layer is the same one
     alteration: Alteration = Alteration()
+    error: Literal["absolute", "squared"] = "absolute"  # of what is reconstructed; paper: absolute
     features: FeatureSpec = mel_features()
 
     @property
@@ -249,9 +250,11 @@ class Pretraining(nn.Module, Embeds):
         lengths: Int[Tensor, "b"] | None,
         altered: Altered,
     ) -> dict[str, Tensor]:
-        """Mean absolute error over the altered positions, equation 1."""
+        """Mean error over the altered positions, equation 1: absolute, or squared if asked for."""
         made = self.reconstruct(altered.features, lengths)
-        error = (made.float() - features.float()).abs()
+        error = made.float() - features.float()
+        squared = getattr(self.encoder.config, "error", "absolute") == "squared"  # type: ignore[attr-defined]
+        error = error.square() if squared else error.abs()
         error = error.masked_fill(~altered.positions, 0.0)
         return {"loss": error.sum() / altered.positions.sum().clamp(min=1)}
 
@@ -281,6 +284,8 @@ def published_features(
     There a shorter clip ends in the zeros that pad it instead of its mirror, its deltas look into
     them, and its frames are counted by proportion to the longest clip.
     """
+    if spec.kind == "kaldi_fbank":  # each clip by itself, before padding
+        return Frontend(spec)(waveform, lengths)
     levelled = Frontend(spec.override(normalise="fixed"))
     if spec.level != "keep":  # before padding
         levelled = Frontend(spec.override(normalise="fixed", level="keep"))
@@ -290,6 +295,8 @@ def published_features(
     raw = levelled(waveform).values
     counts = [round(n * raw.shape[2] / waveform.shape[1]) for n in lengths.tolist()]
     values = torch.zeros_like(raw)
+    if spec.normalise == "fixed":  # zeros beyond a clip are normalised by nothing
+        return Features(raw, torch.tensor(counts))
     for row, clip, count in zip(values, raw, counts):
         deviation, mean = torch.std_mean(clip[:, :count], 1, keepdim=True)
         row[:, :count] = (clip[:, :count] - mean) / (deviation + spec.normalise_eps)
@@ -317,6 +324,7 @@ PUBLISHED_NAMES = (
 # in pre-norm models each norm of a layer has a second name
 UNUSED = (f"{LAYER}.attention.LayerNorm.{{}}", f"{LAYER}.LayerNorm.{{}}")
 HEADS = {768: 12, 384: 8}  # of the published sizes, by width
+NEVER_SPLIT = 24_000  # frames: a sequence_length of 0; the official positions go no further
 
 
 def _modern(name: str) -> str:
@@ -349,6 +357,8 @@ def config_from_published(
     layers = [n.split(".")[3] for n in state if n.startswith("Transformer.encoder.layer.")]
     said, task = settings.get("transformer", {}), settings.get("task", {})
     heads = int(said.get("num_attention_heads", HEADS.get(width, 0)))
+    if (act := said.get("hidden_act", "gelu")) != "gelu":
+        raise InputError(f"a TERA file with {act!r} layers: only gelu is known")
     if not heads:
         raise InputError(
             f"a file of width {width} without its configuration does not tell its heads: give the "
@@ -360,11 +370,12 @@ def config_from_published(
         num_heads=heads,
         hidden=len(state["Transformer.encoder.layer.0.intermediate.dense.bias"]),
         dropout=float(said.get("hidden_dropout_prob", 0.1)),
-        frames=int(task.get("sequence_length", 0)) or 1500,  # 0 there: never split
+        frames=int(task.get("sequence_length", 1500)) or NEVER_SPLIT,
         norm="pre" if "Transformer.encoder.LayerNorm.0.weight" in state else "post",
         shared="all" if said.get("share_layer") else "none",
         alteration=_alteration(task),
-        features=_features(rows, settings.get("audio", {})),
+        error="squared" if task.get("loss") == "MSE" else "absolute",
+        features=_features(rows, settings.get("audio"), int(said.get("input_dim", -1))),
     )
 
 
@@ -379,19 +390,45 @@ def _alteration(task: Mapping[str, Any]) -> Alteration:
     )
 
 
-def _features(rows: int, audio: Mapping[str, Any]) -> FeatureSpec:
-    """The front-end of a file: by its settings, else by its height."""
+def _features(rows: int, audio: Mapping[str, Any] | None, input_dim: int) -> FeatureSpec:
+    """The front-end of a file: by its settings, else by its height.
+
+    A file of features that were made elsewhere (fMLLR) says their number and no front-end: it is
+    given `adapted_features`, of as many rows.
+    """
+    if audio is None and input_dim == rows:
+        plain = adapted_features()
+        if plain.rows == rows:
+            return plain
+        return plain.override(coefficients=rows, deltas=0, bins=max(rows, plain.bins))
+    audio = audio or {}
     asked = audio.get("input", {})
     if "kaldi" in audio or (not asked and rows == 240):
         found = fbank_features()
-    elif asked.get("feat_type", "mel") == "mel":
-        bins = int(audio.get("n_mels", 80))
-        found = mel_features().override(bins=bins, deltas=int(asked.get("delta", rows // bins - 1)))
+    elif asked.get("feat_type", "mel") == "mel" and asked.get("log", True):
+        found = _mel_of(rows, audio, asked)
     else:
-        raise InputError(f"features of kind {asked['feat_type']!r} are not offered: mel and kaldi")
+        kind = asked["feat_type"] if asked.get("log", True) else f"{asked['feat_type']} without log"
+        raise InputError(f"features of kind {kind!r} are not offered: log-mel and kaldi")
     if found.rows != rows:
         raise InputError(f"a file with {rows} rows of features is none of the published kinds")
     return found
+
+
+def _mel_of(rows: int, audio: Mapping[str, Any], asked: Mapping[str, Any]) -> FeatureSpec:
+    """Log-mel by a file's settings: windows in milliseconds, FFT bins, bands, deltas, level."""
+    usual = mel_features()
+    bins = int(audio.get("n_mels", usual.bins))
+    per_ms = usual.rate_hz / 1000
+    return usual.override(
+        bins=bins,
+        deltas=int(asked.get("delta", max(0, rows // bins - 1))),
+        window_samples=round(audio.get("win_ms", 25) * per_ms),
+        hop_samples=round(audio.get("hop_ms", 10) * per_ms),
+        fft_samples=2 * (int(audio.get("n_freq", 201)) - 1),
+        level_to=10 ** (audio.get("target_level", -25) / 20),
+        normalise="bands" if asked.get("cmvn", True) else "fixed",
+    )
 
 
 READS_NOTES = True  # the configuration lies beside the weights
@@ -511,7 +548,8 @@ ABOUT = About(
         "Features are a clip's own. The official front-end lets the zeros of a padded batch into "
         "the last frames of shorter clips; `published_features` does so too.",
         "fMLLR features take a recognizer that is not here: `tera-base-adapted` has normalised "
-        "MFCCs with deltas instead, and is no published size.",
+        "MFCCs with deltas instead, and is no published size; official files of such features "
+        "load, and are given MFCCs of as many rows.",
         "The learning rate falls along half a cosine after the warm-up.",
         "Presets `tera-test` and `tera-mini` are ours.",
     ),

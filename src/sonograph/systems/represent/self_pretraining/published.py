@@ -36,6 +36,10 @@ _WRAPPED = (("encoder.0.", "encoder."), ("decoder.0.output_transform.", "decoder
 _NAMES = (
     (_LAYER + "layer.qkv.{}", _OURS + "attention.qkv.{}"),
     (_LAYER + "layer.linears.3.{}", _OURS + "attention.project.{}"),
+    # of the layer that wraps torch's
+    (_LAYER + "layer.mha.in_proj_weight", _OURS + "attention.qkv.weight"),
+    (_LAYER + "layer.mha.in_proj_bias", _OURS + "attention.qkv.bias"),
+    (_LAYER + "layer.mha.out_proj.{}", _OURS + "attention.project.{}"),
     (_LAYER + "layer.ff.0.0.{}", _OURS + "feedforward.expand.{}"),
     (_LAYER + "layer.ff.2.{}", _OURS + "feedforward.contract.{}"),
     (_LAYER + "layer.D", _OURS + "space.skip"),
@@ -59,7 +63,8 @@ _NAMES = (
 def is_published(names: Mapping[str, Any]) -> bool:
     """Whether these are the keys of an official file."""
     return bool({"encoder.weight", "encoder.0.weight"} & set(names)) and any(
-        re.fullmatch(r"model\.layers\.0\.layer\.(linears\.0\.weight|D)", name) for name in names
+        re.fullmatch(r"model\.layers\.0\.layer\.(linears\.0\.weight|mha\.in_proj_weight|D)", name)
+        for name in names
     )
 
 

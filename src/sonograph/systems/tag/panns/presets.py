@@ -124,6 +124,13 @@ def wavegram_logmel_cnn14() -> Config:
 _variant(
     "wavegram-cnn14", 80_991_759, wavegram_logmel_cnn14, {"front": "wavegram"}, "waveform alone"
 )
+_variant(
+    "wavegram-logmel128-cnn14",
+    81_262_735,
+    wavegram_logmel_cnn14,
+    {"wave_bins": 64, "wave_channels": (64, 64, 128, 256)},
+    "128 bands in both branches",
+)
 
 
 def _raw(family: Family, channels: tuple[int, ...], pools: tuple[int, ...], embedding: int,
