@@ -96,8 +96,10 @@ def stride_of(about: dict, state: dict[str, Any], teacher_steps: int) -> int:
     for name in ("time_scale", "timescale"):
         if name in settings:
             return int(settings[name])
-    told = re.search(r"(\d+) step", about.get("variant", ""))
-    steps = int(told[1]) if told else int(settings["timesteps"])
+    variant = about.get("variant", "")
+    steps = min(int(n) for n in [settings["timesteps"], *re.findall(r"\d+", variant)])
+    if "student" in variant and steps == teacher_steps:
+        return 2  # its own steps are told nowhere: it halves its teacher's
     return teacher_steps // steps
 
 
