@@ -31,6 +31,20 @@ def test_natspeechs_block_normalises_before_and_scales_its_convolution(activatio
     assert block.attention.qkv.bias is None
 
 
+@torch.no_grad()
+def test_published_sees_beyond_a_texts_end_through_the_second_convolution():
+    torch.manual_seed(0)
+    mask = torch.arange(7) < torch.tensor([7, 4])[:, None]
+    x = torch.randn(2, 7, 8) * mask[:, :, None]
+    ours, theirs = (
+        PostNormFFT(8, 2, 12, (3, 3), compat=compat).eval() for compat in ("none", "published")
+    )
+    theirs.load_state_dict(ours.state_dict())
+    torch.testing.assert_close(ours(x, mask)[1, :3], theirs(x, mask)[1, :3])
+    assert (ours(x, mask)[1, 3] - theirs(x, mask)[1, 3]).abs().max() > 1e-3
+    assert theirs(x, mask)[1, 4:].abs().max() == 0
+
+
 @pytest.mark.parametrize("make", [PostNormFFT, PreNormFFT])
 @torch.no_grad()
 def test_padding_changes_nothing(make):

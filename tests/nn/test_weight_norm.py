@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm as torchs
 
-from sonograph.nn.weight_norm import fold, old_names, weight_norm
+from sonograph.nn.weight_norm import fold, normed, old_names, weight_norm
 
 LAYERS = {
     "conv1d": (lambda: nn.Conv1d(4, 6, 5, 2, 4, 2, groups=2), (2, 4, 20)),
@@ -46,3 +46,14 @@ def test_folded_is_the_same_and_smaller():
     torch.testing.assert_close(copied(x), before)
     assert list(copied.state_dict()) == ["0.weight", "0.bias", "2.weight", "2.bias"]
     assert "0.weight_g" in model.state_dict()
+
+
+def test_plain_weights_get_their_norm_back_where_asked():
+    layer = nn.Conv1d(2, 3, 5)
+    state = {"a.weight": layer.weight.detach(), "b.weight": torch.ones(4, 2), "a.bias": layer.bias}
+    found = normed(state, r"^a$")
+    assert list(found) == ["a.weight_g", "a.weight_v", "b.weight", "a.bias"]
+    made = weight_norm(nn.Conv1d(2, 3, 5))
+    made.load_state_dict({n[2:]: v for n, v in found.items() if n.startswith("a.")})
+    x = torch.randn(1, 2, 9)
+    torch.testing.assert_close(made(x), layer(x))

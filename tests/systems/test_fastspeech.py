@@ -156,6 +156,24 @@ def test_a_text_that_is_said_to_last_no_time_still_has_a_frame():
     assert model.speak(text).lengths.tolist() == [1]
 
 
+def test_published_lets_a_text_be_silent_beside_others_and_speaking_does_not():
+    model, text = small("fastspeech2-ming024", compat="published"), text_of([9, 2])
+    with torch.no_grad():
+        model.duration.project.weight.zero_()
+        model.duration.project.bias.fill_(1.0)
+    text.ids[1] = 0
+    model.duration.register_forward_hook(lambda _, __, out: out - 9 * (text.ids == 0)[..., None])
+    assert model(text).lengths.tolist() == [18, 0]
+    assert model.speak(text).lengths.tolist() == [18, 1]
+
+
+def test_published_durations_are_cut_as_in_single_precision():
+    model, text = small("fastspeech2-ming024", compat="published"), text_of([4])
+    predicted = torch.tensor([[20.0, 40.0, 25.0, 50.0]]).log1p()
+    pace = torch.ones(1, 4, dtype=torch.float64) / 1.15
+    assert model.frames_of(predicted, text, pace).tolist() == [[23, 46, 28, 57]]
+
+
 def test_every_speaker_has_a_voice():
     model, text = small("fastspeech2-mini", speakers=3), text_of([4])
     with pytest.raises(InputError, match="3 speakers: say which"):

@@ -22,6 +22,17 @@ def test_a_published_file_loads_and_tells_its_sizes(name, tmp_path):
     assert all(torch.equal(value, state[n]) for n, value in model.state_dict().items())
 
 
+@pytest.mark.parametrize(("rates", "fft", "hop"), [((5, 5, 4, 3), 0, 300), ((10, 6), 20, 300)])
+def test_a_file_of_another_hop_tells_it_by_its_rates(rates, fft, hop):
+    plain = istftnet.Config(channels=32, block_kernels=(3,), dilations=((1, 3, 5),))
+    config = plain.override(
+        {"features.hop_samples": hop}, rates=rates, kernels=[2 * r for r in rates], fft_samples=fft
+    )
+    state = istftnet.build(config).state_dict()
+    state = {name: value for name, value in state.items() if "inverse" not in name}
+    assert istftnet.config_from_published(state) == config
+
+
 def test_features_that_are_normalised_first_are_refused():
     state = registry.build("hifigan-v2").state_dict() | {"mean": torch.ones(80)}
     with pytest.raises(InputError, match="normalises its features"):

@@ -201,6 +201,18 @@ def test_the_loss_of_a_field_that_knows_is_nothing():
     torch.testing.assert_close(found, torch.tensor(1.0))
 
 
+def test_noise_beyond_a_clips_end_changes_no_loss():
+    made, x = vocoder(), features(8)
+    wave, lengths = 0.1 * torch.randn(2, 2048), torch.tensor([2048, 1000])
+    noise, t = torch.randn(2, 1, 2048), torch.tensor([0.2, 0.7])
+    found = periodwave.loss(made, x, wave, lengths, noise, t)["loss"]
+    noise[1, :, 1000:] = 9.0
+    torch.testing.assert_close(periodwave.loss(made, x, wave, lengths, noise, t)["loss"], found)
+    noise[1, :, :1000] = 9.0
+    inside = periodwave.loss(made, x, wave, lengths, noise, t)["loss"]
+    assert (inside - found).abs() > 0.1 * found
+
+
 def test_codes_learn_without_a_prior():
     codes = vocoder({"code_rows": 8, "energy": None, "embed_width": 32})
     x, wave = torch.randn(2, 8, 3), torch.randn(2, 960)
@@ -295,6 +307,16 @@ def test_official_files_load(preset):
         loaded = periodwave.load_published(names)
         for name, value in made.state_dict().items():
             torch.testing.assert_close(loaded.state_dict()[name], value, rtol=0, atol=0)
+    plain = {  # what remove_weight_norm leaves
+        name.replace("weight_v", "weight"): torch._weight_norm(value, state[name[:-1] + "g"], 0)
+        if name.endswith("weight_v")
+        else value
+        for name, value in state.items()
+        if not name.endswith("weight_g")
+    }
+    loaded, folded = fold(periodwave.load_published(plain)), fold(made).state_dict()
+    for name, value in loaded.state_dict().items():
+        torch.testing.assert_close(value, folded[name])
     embed = state["estimator.MelCond.embed.weight"][:, :41]
     with pytest.raises(ValueError, match="41 rows of features are of no published model"):
         periodwave.config_from_published(state | {"estimator.MelCond.embed.weight": embed})

@@ -12,6 +12,7 @@ from sonograph import registry
 from sonograph.errors import InputError
 from sonograph.losses.mel import mel_losses
 from sonograph.nn.acoustic import Controls, SpeechBatch, Text
+from sonograph.nn.weight_norm import fold
 from sonograph.systems.speak import portaspeech as ps
 from sonograph.systems.speak.portaspeech.model import Posterior
 
@@ -98,6 +99,16 @@ def test_published_names_go_both_ways() -> None:
     assert again.state_dict().keys() == model.state_dict().keys()
     for name, value in model.state_dict().items():
         torch.testing.assert_close(again.state_dict()[name], value, rtol=0, atol=0)
+    plain = {  # what their `store_inverse_all` leaves
+        name.replace("weight_v", "weight"): torch._weight_norm(value, theirs[name[:-1] + "g"], 0)
+        if name.endswith("weight_v")
+        else value
+        for name, value in theirs.items()
+        if not name.endswith("weight_g")
+    }
+    loaded, folded = fold(ps.load_published(plain)), fold(model).state_dict()
+    for name, value in loaded.state_dict().items():
+        torch.testing.assert_close(value, folded[name])
 
 
 def test_shared_weights_that_differ_are_refused() -> None:

@@ -87,6 +87,19 @@ def test_statistics_of_pitch_and_other_betas_are_read_from_a_file() -> None:
     assert prodiff.load_published(state).schedule.steps == 3
 
 
+def test_a_level_that_keeps_nearly_nothing_is_read_exactly() -> None:
+    betas = (0.1, 0.3, 0.5, 0.8, 0.999)
+    state = prodiff.to_published(voice(betas=betas, teacher_steps=4))
+    assert 1 - prodiff.config_from_published(state).betas[4] == pytest.approx(0.001, rel=1e-6)
+
+
+@torch.no_grad()
+def test_published_f0_falls_below_zero_and_ours_does_not() -> None:
+    pitch = torch.tensor([[[-5.0, 0.0], [0.0, 0.0], [1.0, 1.0]]])  # deviations of 60 from 200 Hz
+    assert voice().f0_hz(pitch).tolist() == [[0.0, 200.0, 0.0]]
+    assert voice(compat="published").f0_hz(pitch).tolist() == [[-100.0, 200.0, 0.0]]
+
+
 def test_files_of_other_kinds_and_impossible_configs_are_told() -> None:
     state = prodiff.to_published(voice())
     del state["fs2.energy_embed.weight"]

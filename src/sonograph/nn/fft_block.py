@@ -23,6 +23,7 @@ class PostNormFFT(nn.Module):
     """The paper's block: residual parts are normalised after the sum. Also xcmyz's and ming024's.
 
     kernels: of the two convolutions, width -> hidden -> width with a ReLU between them.
+    compat: "published" lets the second one see what the first says beyond a text's end.
 
     >>> import torch
     >>> PostNormFFT(8, 2, 32)(torch.zeros(1, 5, 8)).shape
@@ -36,8 +37,10 @@ class PostNormFFT(nn.Module):
         hidden: int,
         kernels: tuple[int, int] = (9, 1),
         dropout: float = 0.1,
+        compat: Literal["none", "published"] = "none",
     ):
         super().__init__()
+        self.compat = compat
         self.attention = Attention(width, num_heads)
         self.norm1 = nn.LayerNorm(width)
         self.expand = nn.Conv1d(width, hidden, kernels[0], padding=kernels[0] // 2)
@@ -50,7 +53,8 @@ class PostNormFFT(nn.Module):
     ) -> Float[Tensor, "b n d"]:
         x = masked(self.norm1(x + self.dropout(self.attention(x, mask))), mask)
         hidden = self.expand(x.transpose(1, 2)).relu()
-        if mask is not None and self.contract.kernel_size[0] > 1:
+        wide = self.contract.kernel_size[0] > 1
+        if mask is not None and wide and self.compat == "none":
             hidden = hidden.masked_fill(~mask[:, None], 0.0)
         out = self.contract(hidden).transpose(1, 2)
         return masked(self.norm2(x + self.dropout(out)), mask)

@@ -7,6 +7,7 @@ the old names and is folded into plain weights for use.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -94,3 +95,19 @@ def old_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             name = name.replace(theirs, ours)
         renamed[name] = value
     return renamed
+
+
+def normed(state: Mapping[str, Tensor], layers: str) -> dict[str, Tensor]:
+    """A checkpoint under the older names, from which weight norm may have been removed.
+
+    layers: a pattern; plain weights of layers whose name it finds become a direction and its norm.
+    """
+    found = {}
+    for name, value in old_names(state).items():
+        if name.endswith(".weight") and re.search(layers, name.removesuffix(".weight")):
+            axes = list(range(1, value.ndim))
+            found[name + "_g"] = torch.linalg.vector_norm(value, dim=axes, keepdim=True)
+            found[name + "_v"] = value
+        else:
+            found[name] = value
+    return found

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, pad
 
 from sonograph.losses.durations import mean_over, word_duration_loss
 from sonograph.losses.ssim import ssim_loss
 from sonograph.nn.acoustic import Text
 from sonograph.nn.monotonic import token_of_frame
 from sonograph.systems.speak import fastspeech
+from sonograph.systems.speak.fastspeech.variance import voiced_hz
 
 SILENCE = 5  # the one silent token of the cases
 
@@ -30,7 +31,7 @@ def run(case: Any, golden: Any) -> dict[str, Any]:
             "predictor_gradient": settings["predictor_grad"],
         }
     )
-    frames = settings["pitch_type"] == "frame"
+    frames = settings["pitch_type"] != "ph"
     if config.pitch.level != "none" and not frames:
         config = config.override({"pitch.level": "tokens"})
     model = fastspeech.FastSpeech(config).eval()
@@ -67,8 +68,15 @@ def run(case: Any, golden: Any) -> dict[str, Any]:
     }
     free = model(text)
     answers["free_mel"] = free.mel
-    answers["free_mel2ph"] = token_of_frame(free.durations, free.mel.shape[1]) + 1
-    if said.pitch is not None:
+    spoken = token_of_frame(free.durations, free.mel.shape[1]) + 1
+    answers["free_mel2ph"] = spoken
+    if said.wavelets is not None:
+        assert said.voicing is not None
+        answers["cwt"] = torch.cat([said.wavelets, said.voicing[..., None]], dim=2)
+        answers["f0_mean"], answers["f0_std"] = said.span.unbind(1)
+        answers["f0_denorm"] = voiced_hz(*pitch.unbind(2), places > 0)
+        answers["free_f0_denorm"] = voiced_hz(free.pitch, free.voicing, spoken > 0)
+    elif said.pitch is not None:
         assert said.voicing is not None
         assert pitch is not None
         answers["pitch_pred"] = torch.stack([said.pitch, said.voicing], dim=2)
@@ -78,7 +86,14 @@ def run(case: Any, golden: Any) -> dict[str, Any]:
         answers["loss_uv"] = mean_over(wrong, valid)[None]
         voiced = valid & (unvoiced == 0) if frames else valid
         answers["loss_f0"] = mean_over((said.pitch - f0).abs(), voiced)[None]
-        answers["f0_denorm"] = model.pitch.hz(pitch, valid)
+        found = model.pitch.hz(pitch, valid)
+        asked = torch.stack([free.pitch, free.voicing], dim=2)
+        asked = model.pitch.hz(asked, spoken > 0 if frames else text.mask)
+        if not frames:  # told of frames
+            found, asked = (
+                pad(hz, (1, 0)).gather(1, of) for hz, of in ((found, places), (asked, spoken))
+            )
+        answers |= {"f0_denorm": found, "free_f0_denorm": asked, "free_pitch_pred": free.pitch}
     steps = {name: rule[0] for name, rule in case.about["strides"].items()}
     return {
         name: (value.reshape(-1)[:: steps[name]] if name in steps else value).numpy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -11,11 +12,19 @@ from sonograph.losses.spectral import MelDistance
 from sonograph.systems.vocode import istftnet
 from tests.golden.patches import count
 
+UNTOLD = ("features", "rates", "dilations")
+
 
 def config_of(settings: dict[str, Any]) -> istftnet.Config:
     """Ours of what the case's configuration file said."""
-    rate = settings.get("sampling_rate", 22050)
-    spec = istftnet.hifigan_spec(rate, settings["num_mels"], settings.get("fmax", 8000))
+    rate, hop = settings.get("sampling_rate", 22050), math.prod(settings["upsample_rates"])
+    spec = istftnet.hifigan_spec(rate, settings["num_mels"], settings.get("fmax") or rate / 2)
+    spec = spec.override(
+        low_hz=float(settings.get("fmin", 0)),
+        fft_samples=settings.get("n_fft", 1024),
+        window_samples=settings.get("win_size", 1024),
+        hop_samples=settings.get("hop_size", hop * settings.get("gen_istft_hop_size", 1)),
+    )
     return istftnet.Config(
         features=spec,
         channels=settings["upsample_initial_channel"],
@@ -33,7 +42,9 @@ def model_of(case: Any, golden: Any) -> istftnet.Generator:
     published = {n: torch.as_tensor(v) for n, v in golden.published_state(case).items()}
     assert istftnet.is_published(published)
     config = config_of(case.about["settings"])
-    assert istftnet.config_from_published(published).override(features=config.features) == config
+    told = istftnet.config_from_published(published)
+    # rates, dilations and features are not in the weights: what is told is how they were published
+    assert told.override({name: getattr(config, name) for name in UNTOLD}) == config
     model = istftnet.build(config).eval()
     model.load_state_dict(istftnet.from_published(published))
     assert count(model) == case.about["parameters"]

@@ -57,10 +57,13 @@ def run(case: Any, golden: Any) -> dict[str, Any]:
     answers["velocity_from_cond"] = model.velocity(0, conditioned, signals["x"][:, :0])(
         signals["x"][:, 0], times
     )
-    answers["velocity_freeu"] = field(signals["x"], conditions, times, (1.1, 0.9))
+    answers["velocity_freeu"] = field(signals["x"], conditions, times, freeu_of(about))
     for solver in ("euler", "midpoint"):
         way = periodwave.Sampling((settings["steps"],), solver, settings["temperature"])
-        answers[f"sample_{solver}"] = model.sample(mel[:1], way, signals["noise"])
+        noise = signals["noise"]
+        answers[f"sample_{solver}"] = model.sample(mel[: len(noise)], way, noise)
+        swayed = dataclasses.replace(way, sway=-1.0)
+        answers[f"sample_{solver}_sway"] = model.sample(mel[: len(noise)], swayed, noise)
     return {name: subsampled(name, value, about) for name, value in answers.items()}
 
 
@@ -73,6 +76,12 @@ def with_settings(config: periodwave.Config, settings: Any) -> periodwave.Config
         )
     scale = settings.get("noise_scale", config.noise_scale)
     return dataclasses.replace(config, noise_scale=scale, energy=energy)
+
+
+def freeu_of(about: Any) -> tuple[float, float]:
+    """Factors of backbone and skips, from "b_w=1.1, s_w=0.9" in what the case compares."""
+    told = dict(re.findall(r"([bs]_w)\s*=\s*([\d.]*\d)", about.get("compared", "")))
+    return float(told.get("b_w", 1.1)), float(told.get("s_w", 0.9))
 
 
 def made(rule: str, golden: Any) -> np.ndarray:

@@ -261,8 +261,9 @@ def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def config_from_published(state: Mapping[str, Tensor]) -> Config:
     """The sizes that a generator's weights tell.
 
-    Rates are half the kernels, as in all published files; the features are HiFi-GAN's at 22.05 kHz
-    (an n-band file: n bands), which no weight can tell.
+    Rates are half the kernels, as in all published files; the hop is their product, times the
+    quarter of an FFT; the features are else HiFi-GAN's at 22.05 kHz (an n-band file: n bands),
+    which no weight can tell.
     """
     ours = from_published(state)
     stages = sum(n.startswith("ups.") and n.endswith("weight_v") for n in ours)
@@ -272,12 +273,14 @@ def config_from_published(state: Mapping[str, Tensor]) -> Config:
     blocks = sum(n.endswith(f".{first}.0.weight_v") for n in ours) // stages
     depth = sum(n.startswith(f"resblocks.0.{first}.") and n.endswith("weight_v") for n in ours)
     out = ours["conv_post.weight_v"].shape[0]
+    rates = tuple(max(1, k // 2) for k in kernels)
     spec = hifigan_spec(bins=ours["conv_pre.weight_v"].shape[1])
+    spec = spec.override(hop_samples=math.prod(rates) * (1 if out == 1 else (out - 2) // 4))
     single = ((1, 2), (2, 6), (3, 12))
     return Config(
         features=spec,
         channels=ours["conv_pre.weight_v"].shape[0],
-        rates=tuple(max(1, k // 2) for k in kernels),
+        rates=rates,
         kernels=kernels,
         block="paired" if paired else "single",
         block_kernels=tuple(

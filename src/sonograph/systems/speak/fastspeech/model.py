@@ -267,7 +267,7 @@ class FastSpeech(Acoustic):
     def frames_of(
         self, predicted: Float[Tensor, "b n"], text: Text, pace: Float[Tensor, "b n"] | None = None
     ) -> Int64[Tensor, "b n"]:
-        """Whole frames of each token, at least one a text; 0 for padding."""
+        """Whole frames of each token, at least one a text (published: a batch); 0 for padding."""
         predicted = predicted.detach()
         if self.config.durations == "log":
             whole = (predicted.exp() - 1).round().clamp(min=0)
@@ -275,7 +275,7 @@ class FastSpeech(Acoustic):
             whole = predicted.round()
         if self.config.compat == "published" and pace is not None:  # they cut what pace leaves over
             if self.config.durations == "log":
-                frames = (whole.double() / pace.double()).floor().long()
+                frames = (whole.float() * pace.double().reciprocal().float()).floor().long()
             elif self.config.durations == "relu":
                 frames = ((predicted.double() + 0.5) / pace.double()).floor().long()
             else:
@@ -284,6 +284,8 @@ class FastSpeech(Acoustic):
             frames = paced(whole.long(), pace)
         frames = frames * text.mask
         silent = frames.sum(1) == 0
+        if self.leaks:  # ming024's code lets a text be silent beside others; `speak` does not
+            silent = silent & silent.all()
         frames[:, 0] += silent.long()
         return frames
 
@@ -298,6 +300,10 @@ class FastSpeech(Acoustic):
         """Features of each text; the same text says the same every time. See `Acoustic.speak`."""
         require_text(text, self.config.tokens)
         said = self(text, controls=controls, speaker=speaker)
+        if bool((said.lengths == 0).any()):
+            durations = said.durations.clone()
+            durations[:, 0] += (said.lengths == 0).long()
+            said = self(text, durations, controls=controls, speaker=speaker)
         return Spoken(said.refined.transpose(1, 2), said.lengths, said.durations)
 
     def describe(self) -> dict[str, Any]:
@@ -311,7 +317,7 @@ class FastSpeech(Acoustic):
 def stack(config: Stack, width: int, over: Literal["tokens", "frames"], compat: str) -> nn.Module:
     """The layers of one half: (x (b, n, width), mask) -> the same."""
     if config.kind == "post-norm":
-        return PostNormStack(config, width)
+        return PostNormStack(config, width, compat)
     if config.kind == "pre-norm":
         return PreNormStack(config, width, over, compat)
     if config.kind == "convolutions":
@@ -328,11 +334,18 @@ def positions(count: int, width: int, like: Tensor, first: int = 0) -> Float[Ten
 class PostNormStack(nn.Module):
     """Positions and FFT blocks of the paper."""
 
-    def __init__(self, config: Stack, width: int):
+    def __init__(self, config: Stack, width: int, compat: str):
         super().__init__()
         self.first = config.first_position
         self.blocks = nn.ModuleList(
-            PostNormFFT(width, config.num_heads, config.hidden, config.kernels, config.dropout)
+            PostNormFFT(
+                width,
+                config.num_heads,
+                config.hidden,
+                config.kernels,
+                config.dropout,
+                compat=compat,  # type: ignore[arg-type]
+            )
             for _ in range(config.depth)
         )
 

@@ -306,11 +306,14 @@ def _binned(state: Mapping[str, Tensor], name: str) -> Variance:
 
 
 def _natspeech(state: Mapping[str, Tensor]) -> Config:
-    embed = next(
-        state[name]
-        for name in ("encoder.emb.weight", "encoder.embed_tokens.weight")
-        if name in state
-    )
+    tables = ("encoder.emb.weight", "encoder.embed_tokens.weight")
+    found = [state[name] for name in tables if name in state]
+    if not found:
+        raise InputError(
+            "the encoder of this NATSpeech model is of a kind that is not built here: relative "
+            "attention, FFT blocks and convolutions are"
+        )
+    embed = found[0]
     width = embed.shape[1]
     predictor = state["dur_predictor.conv.0.0.weight"]
     pitched, waved = "pitch_embed.weight" in state, "cwt_stats_layers.0.weight" in state

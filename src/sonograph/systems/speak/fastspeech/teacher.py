@@ -142,7 +142,7 @@ class TransformerTTS(Acoustic):
         self.text_prenet = nn.ModuleList(nn.Conv1d(width, width, 5, padding=2) for _ in range(3))
         self.text_norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
         self.text_project = nn.Linear(width, width)
-        self.encoder = PostNormStack(config.encoder, width)
+        self.encoder = PostNormStack(config.encoder, width, config.compat)
         self.mel_prenet = nn.ModuleList([nn.Linear(rows, width), nn.Linear(width, width)])
         self.mel_project = nn.Linear(width, width)
         self.position_scale = nn.Parameter(torch.ones(1))

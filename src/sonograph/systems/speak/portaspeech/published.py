@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from sonograph.errors import InputError
+from sonograph.nn.weight_norm import normed
 from sonograph.systems.speak.portaspeech.model import Config, PortaSpeech
 from sonograph.weights import rename
 
@@ -113,6 +114,9 @@ PUBLISHED_NAMES = (
 )
 # a triangle of ones and the unit matrix
 UNUSED = ("post_flow.flows.{}.l_mask", "post_flow.flows.{}.eye")
+
+# layers with weight norm; a file may have lost it
+NORMED = r"(in_layers\.\d+|res_skip_layers\.\d+|cond_layer|post_flow\.flows\.\d+\.start)$"
 
 COUPLING = re.compile(r"(vae\.prior\.couplings)\.(\d+)\.")
 STEP = re.compile(r"(post_net\.steps)\.(\d+)\.(\w+)\.")
@@ -252,4 +256,5 @@ def _reshaped(name: str, value: Tensor) -> Tensor:
 
 
 def _bare(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix("model."): value for name, value in state.items()}
+    bare = {name.removeprefix("model."): value for name, value in state.items()}
+    return normed(bare, NORMED)

@@ -276,7 +276,9 @@ class ProDiff(Acoustic):
     ) -> Float[Tensor, "b t"]:
         """Hz of normalised F0; 0 where unvoiced."""
         hz = pitch[..., 0] * self.config.pitch_deviation + self.config.pitch_mean
-        hz = hz.masked_fill(pitch[..., 1] > 0, 0.0).clamp(min=0)
+        hz = hz.masked_fill(pitch[..., 1] > 0, 0.0)
+        if self.config.compat == "none":  # official code lets F0 fall below 0, into the lowest bin
+            hz = hz.clamp(min=0)
         return hz if mask is None else hz.masked_fill(~mask, 0.0)
 
     def frames_of(

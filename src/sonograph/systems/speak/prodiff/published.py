@@ -154,6 +154,10 @@ def config_from_published(
         raise InputError("this ProDiff predicts the pitch of phones: only that of frames is built")
     channels, rows, _ = bare["denoise_fn.input_projection.weight"].shape
     betas = bare["betas"].double() if "betas" in bare else diffusion.vpsde(5).betas
+    kept, before = (bare.get(f"alphas_cumprod{end}", betas[:0]) for end in ("", "_prev"))
+    if kept.shape == before.shape == betas.shape:
+        # told more exactly by these where nearly nothing is kept
+        betas = torch.where(betas > 0.5, 1 - kept.double() / before.double(), betas)
     plain = diffusion.vpsde(len(betas)).betas
     same = bool(torch.allclose(betas, plain, atol=1e-6))
     if pitch is None and {"f0_mean", "f0_std"} <= bare.keys():

@@ -36,7 +36,7 @@ from torch import Tensor, nn
 
 from sonograph.audio.feature_spec import waveform_spec
 from sonograph.audio.speech_features import hifigan_spec, voice_spec
-from sonograph.nn.weight_norm import old_names
+from sonograph.nn.weight_norm import normed
 from sonograph.registry import About, register
 from sonograph.systems.vocode.periodwave.estimator import VectorField
 from sonograph.systems.vocode.periodwave.model import (
@@ -91,6 +91,9 @@ PUBLISHED_NAMES = (
     ("proj_layer.final_layer.{}", "final.project.{}"),
 )
 
+# layers with weight norm; a file may have lost it
+NORMED = r"(MelCond\.(up|cond_block\.\d+)|mpg\.mpg\..*\.(down|up|block\d)|proj_layer\..*)$"
+
 
 def is_published(names: Mapping[str, Any]) -> bool:
     """Whether these are the keys of an official file, of flow matching or Turbo."""
@@ -102,7 +105,7 @@ def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Official names -> ours. Kernels of columns lie along the last axis here; 1D ones get one."""
     bare = {
         name.removeprefix("module.").removeprefix("estimator."): value
-        for name, value in old_names(state).items()
+        for name, value in normed(state, NORMED).items()
         if not name.removeprefix("module.").startswith("msmel.")  # Turbo's loss
     }
     ours = {}

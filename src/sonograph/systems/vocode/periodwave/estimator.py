@@ -80,8 +80,9 @@ class Condition(nn.Module):
 def time_sinusoid(t: Float[Tensor, "b"], width: int) -> Float[Tensor, "b width"]:
     """sin, then cos, of 1000 t at frequencies from 1 down to 1 / 10000."""
     half = width // 2
-    steps = torch.arange(half, device=t.device, dtype=t.dtype) / (half - 1)
-    angle = 1000 * t[:, None] * torch.exp(-math.log(10000) * steps)
+    steps = torch.arange(half, device=t.device, dtype=t.dtype)
+    # in this order: at 1000 radians the last bit of a frequency shows in the samples
+    angle = 1000 * t[:, None] * torch.exp(steps * (-math.log(10000) / (half - 1)))
     return torch.cat([angle.sin(), angle.cos()], dim=1)
 
 

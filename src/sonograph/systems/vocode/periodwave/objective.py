@@ -70,12 +70,10 @@ def loss(
     conditioned, deviation = vocoder.conditioned(features)
     losses = []
     for band in range(config.bands):
-        x0, x1 = noise[:, band] * config.noise_scale * deviation, bands[:, band]
-        if config.energy is None:
-            x0 = x0 * mask  # as the EnCodec form is trained; its loss is over padding too
+        x0, x1 = noise[:, band] * config.noise_scale * deviation * mask, bands[:, band]
         velocity = vocoder.velocity(band, conditioned, bands[:, :band])
         predicted, target = velocity(path.at(x0, x1, t), t), path.velocity(x0, x1)
-        everywhere = config.energy is None
+        everywhere = config.energy is None  # the EnCodec form's loss is over padding too
         losses.append(velocity_loss(predicted, target, deviation, None if everywhere else mask))
     return {"loss": torch.stack(losses).mean()}
 
