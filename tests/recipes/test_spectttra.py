@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from sonograph import records, registry, weights
+from sonograph import cli, records, registry, weights
 from sonograph.data.clips import Clip, Clips
 from sonograph.data.resynthesis import resynthesised
 from sonograph.errors import InputError
@@ -68,6 +68,17 @@ def test_training_on_re_synthesis_leaves_a_tagger_that_the_command_uses(tmp_path
     first, second = (line.split() for line in told[1:3])
     assert (first[1], second[1]) == ("synthetic", "real")
     assert 50 < float(first[0].rstrip("%")) <= 100
+
+
+def test_the_command_asks_for_no_labels(tmp_path):
+    """Clips with labels for several tasks, none of which is asked for: they are made again."""
+    sounds(tmp_path)
+    rows = [f"c{n}.wav,{n % 3},{n % 5}" for n in range(40)]
+    (tmp_path / "clips.csv").write_text("\n".join(["path,animal,place", *rows]) + "\n")
+    told = ["--data", str(tmp_path / "clips.csv"), "--steps", "2", "--batch", "4"]
+    told += ["-o", str(tmp_path / "run"), "--set", 'makers=["opus"]', "pairs=8", "workers=0"]
+    assert cli.main(["train", "spectttra-test", *told]) == 0
+    assert weights.load(tmp_path / "run").labels == ("real", "synthetic")
 
 
 def test_training_on_labels_of_your_own(tmp_path):
