@@ -399,6 +399,9 @@ ABOUT = About(
         "length.",
         "The share of hidden patches is fixed, not their number; masks are drawn without SSAST's "
         'bias unless `compat="published"`.',
+        "Steps of both directions begin log-uniform from 0.001 to 0.1; in the official code a "
+        "later pass over all linear layers sets those of the backward one to softplus(0) = 0.69.",
+        "Rates and skips do not decay; the official training, with 5e-8, decays them too.",
         "The scan is plain PyTorch with a backward pass of its own, not a CUDA kernel; it keeps a "
         "state a block for it.",
         "Presets `ssamba-test` and `-mini` are ours, with a shorter schedule; `-mini` averages the "

@@ -184,9 +184,7 @@ def pathx_s4() -> Config:
 
 @register("self-pretraining-speech-s4", system="self_pretraining", note="one second")
 def speech_s4() -> Config:
-    return Config(
-        mixer="space", width=128, depth=6, groups=64, norm="batch", form="nplr", frames=16_000
-    )
+    return Config(mixer="space", width=128, depth=6, groups=64, form="nplr", frames=16_000)
 
 
 # --- for its page --------------------------------------------------------------------------------
