@@ -184,10 +184,7 @@ class GatedTransformer(nn.Module):
             for _ in range(depth)
         ]
         self.blocks = nn.ModuleList(blocks)
-        for layer in self.blocks.modules():
-            if isinstance(layer, nn.Linear):
-                nn.init.normal_(layer.weight, std=0.02)
-                nn.init.zeros_(layer.bias)
+        self.blocks.apply(begin)
         if deep:
             _start_deep(blocks, (8 * depth) ** -0.25)
 
@@ -198,6 +195,13 @@ class GatedTransformer(nn.Module):
         for block in self.blocks:
             x = block(x, bias, mask)
         return x
+
+
+def begin(module: nn.Module) -> None:
+    """BERT's start: normal of 0.02 for linear maps."""
+    if isinstance(module, nn.Linear):
+        nn.init.normal_(module.weight, std=0.02)
+        nn.init.zeros_(module.bias)
 
 
 def _start_deep(blocks: list[GatedBlock], beta: float) -> None:
