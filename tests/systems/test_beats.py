@@ -355,13 +355,9 @@ def test_tables_that_differ_between_layers_are_refused():
         beats.load_published(state)
 
 
-def test_what_trains_an_encoder_begins_and_drops_as_the_encoder_does():
-    """The open re-implementation's: BERT's start, the dropout of the configuration."""
+def test_what_trains_an_encoder_drops_as_the_encoder_does():
     config = dataclasses.replace(beats.test(), width=192, code_width=128, dropout=0.3)
     objective = beats.Pretraining(beats.build(config))
     taught = beats.Distillation(beats.Tokenizer(config), beats.build(config))
-    for layer in (objective.predictor.enter, objective.predictor.answer, taught.widen):
-        assert float(layer.weight.detach().std()) == pytest.approx(0.02, rel=0.05)
-        assert not layer.bias.any()
     for blocks in (objective.predictor.transformer.blocks, taught.estimator.blocks):
         assert all(block.attention.dropout == block.drop.p == 0.3 for block in blocks)

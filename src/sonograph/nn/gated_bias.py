@@ -184,7 +184,7 @@ class GatedTransformer(nn.Module):
             for _ in range(depth)
         ]
         self.blocks = nn.ModuleList(blocks)
-        self.blocks.apply(begin)
+        self.blocks.apply(_begin)
         if deep:
             _start_deep(blocks, (8 * depth) ** -0.25)
 
@@ -197,7 +197,7 @@ class GatedTransformer(nn.Module):
         return x
 
 
-def begin(module: nn.Module) -> None:
+def _begin(module: nn.Module) -> None:
     """BERT's start: normal of 0.02 for linear maps."""
     if isinstance(module, nn.Linear):
         nn.init.normal_(module.weight, std=0.02)

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy, mse_loss
 from sonograph.audio.feature_spec import FeatureSpec
 from sonograph.nn.codebook import perplexity
 from sonograph.nn.encoder import Embeds, Encoder, Tokens
-from sonograph.nn.gated_bias import GatedTransformer, begin
+from sonograph.nn.gated_bias import GatedTransformer
 from sonograph.nn.hiding import Hiding, filler_size, patch_of
 from sonograph.nn.masking import random_mask
 from sonograph.systems.represent.beats.model import (
@@ -49,8 +49,6 @@ class Predictor(nn.Module):
         )
         self.norm = nn.LayerNorm(config.width)
         self.answer = nn.Linear(config.width, outputs)
-        for layer in (self.enter, self.answer):
-            begin(layer)
 
     def forward(
         self, tokens: Tokens, hidden: Bool[Tensor, "b n"]

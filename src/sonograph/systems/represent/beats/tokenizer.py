@@ -13,7 +13,7 @@ from torch.nn.functional import cosine_similarity, layer_norm, normalize
 from sonograph.audio.feature_spec import FeatureSpec
 from sonograph.nn.codebook import Codebook, nearest, perplexity
 from sonograph.nn.encoder import Embeds, Tokens
-from sonograph.nn.gated_bias import GatedTransformer, begin
+from sonograph.nn.gated_bias import GatedTransformer
 from sonograph.systems.represent.beats.model import (
     BEATs,
     Config,
@@ -125,8 +125,6 @@ class Distillation(nn.Module):
         )
         self.norm = nn.LayerNorm(config.width)
         self.answer = nn.Linear(config.width, teacher.width)
-        for layer in (self.widen, self.answer):
-            begin(layer)
 
     @property
     def spec(self) -> FeatureSpec:
