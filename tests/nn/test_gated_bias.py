@@ -98,6 +98,21 @@ def test_deepnorm_is_its_formula():
 
 
 @torch.no_grad()
+def test_what_deepnorm_does_not_name_begins_as_berts():
+    torch.manual_seed(0)
+    deep = GatedTransformer(256, 4, 4, 512)
+    post = GatedTransformer(256, 4, 4, 512, arrangement="post")
+    gates = [block.attention.gate for block in (*deep.blocks, *post.blocks)]
+    weights = torch.cat([gate.weight for gate in gates])
+    assert float(weights.std()) == pytest.approx(0.02, rel=0.05)
+    assert not any(bool(gate.bias.any()) for gate in gates)
+    for layer in (post.blocks[1].attention.value, post.blocks[2].feedforward.expand):
+        assert float(layer.weight.std()) == pytest.approx(0.02, rel=0.05)
+        assert not layer.bias.any()
+    assert float(deep.blocks[1].attention.query.weight.std()) == pytest.approx(256**-0.5, rel=0.05)
+
+
+@torch.no_grad()
 def test_prenorm_adds_to_what_it_is_given():
     torch.manual_seed(0)
     block, x, bias = (

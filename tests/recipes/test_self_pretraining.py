@@ -38,6 +38,32 @@ def test_the_published_recipe():
     assert (image.batch, image.train.lr, image.train.warmup_steps) == (32, 1e-3, 2500)
     assert (image.train.weight_decay, image.train.schedule) == (0, "constant")
     assert recipe.recipe_of("self-pretraining-pathx").train.lr == 5e-4
+    path = recipe.recipe_of("self-pretraining-pathfinder")
+    assert (path.train.lr, path.train.steps) == (5e-4, 250_000)
+    speech = recipe.recipe_of("self-pretraining-speech")
+    assert (speech.batch, speech.train.lr, speech.train.weight_decay) == (16, 1e-3, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "state", "batch"),
+    [("image", 1e-2, 1e-3, 50), ("pathx", 5e-4, 5e-4, 32), ("speech", 1e-3, 1e-3, 16)],
+)
+def test_the_published_rates_of_kernels(name, steps, state, batch):
+    """Rates of their own: of the steps, and of A, B and the low-rank term."""
+    found = recipe.recipe_of(f"self-pretraining-{name}-s4")
+    assert found.batch == batch
+    model = registry.build("self-pretraining-digits")
+    rates = {
+        id(weight): found.train.lr * group["factor"]
+        for group in optimizer_of(model, found.train, False).param_groups
+        for weight in group["params"]
+    }
+    for place, weight in model.named_parameters():
+        kind = place.rsplit(".")[-1]
+        want = {"log_step": steps}.get(kind, found.train.lr)
+        if kind in ("log_decay", "frequency", "into", "low_rank"):
+            want = state
+        assert rates[id(weight)] == pytest.approx(want), place
 
 
 def test_kernels_learn_slowly_and_do_not_decay():

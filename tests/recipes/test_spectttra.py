@@ -163,7 +163,11 @@ def test_the_published_recipe():
         "adamw", 8e-4, 0.05, "cosine", 5.0,
     )  # fmt: skip
     assert train.steps == 10 * train.warmup_steps
+    assert recipe.stripe_chance == 1.0
     assert training.recipe_of("spectttra-gamma-120s").train.lr == 5e-4
+    assert training.recipe_of("spectttra-alpha-120s").batch == 96
+    convolutional = training.recipe_of("spectttra-convnext-120s")
+    assert (convolutional.batch, convolutional.train.lr) == (40, 5e-4)
     long = training.recipe_of("spectttra-efficientvit-120s")
     assert (long.batch, long.train.lr) == (32, 4e-4)
 

@@ -27,7 +27,9 @@ def test_the_published_recipe():
     assert (base.batch * base.train.accumulate, base.train.lr) == (32, 2e-4)
     assert (base.train.steps, base.train.warmup_steps) == (1_000_000, 70_000)
     assert base.train.clip_norm == 5
+    assert base.train.schedule == "linear"
     assert recipe.recipe_of("tera-base-100h").train.steps == 200_000
+    assert recipe.recipe_of("tera-slim").train.steps == 200_000
 
 
 def test_another_system_is_refused():

@@ -326,9 +326,38 @@ def test_files_of_other_architectures_are_refused(cfg, words):
         beats.config_from_published(official(encoder()), {"cfg": cfg})
 
 
+def test_files_without_a_map_behind_the_patches_are_refused():
+    state = {n: v for n, v in official(encoder()).items() if "post_extract_proj" not in n}
+    assert beats.is_published(state)
+    with pytest.raises(InputError, match="patches are as wide as its layers"):
+        beats.load_published(state)
+
+
+def test_dropout_is_the_files_and_spares_the_patches():
+    """The official code has a rate of its own there, `dropout_input`, which is 0."""
+    state = official(encoder())
+    assert beats.config_from_published(state).dropout == 0
+    config = beats.config_from_published(state, {"cfg": {"dropout": 0.4}})
+    assert config.dropout == 0.4
+    model = beats.build(config)
+    x = torch.randn(2, 128, 64)
+    with torch.no_grad():
+        shown = model.train().patch_tokens(x).values
+        torch.testing.assert_close(shown, model.eval().patch_tokens(x).values)
+        assert not torch.equal(model.train()(x).values, model(x).values)
+
+
 def test_tables_that_differ_between_layers_are_refused():
     state = official(encoder())
     name = "encoder.layers.1.self_attn.relative_attention_bias.weight"
     state[name] = state[name] + 1
     with pytest.raises(InputError, match="relative positions of layer 1 differ"):
         beats.load_published(state)
+
+
+def test_what_trains_an_encoder_drops_as_the_encoder_does():
+    config = dataclasses.replace(beats.test(), width=192, code_width=128, dropout=0.3)
+    objective = beats.Pretraining(beats.build(config))
+    taught = beats.Distillation(beats.Tokenizer(config), beats.build(config))
+    for blocks in (objective.predictor.transformer.blocks, taught.estimator.blocks):
+        assert all(block.attention.dropout == block.drop.p == 0.3 for block in blocks)

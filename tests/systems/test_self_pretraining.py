@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import pytest
 import torch
@@ -370,6 +371,18 @@ def test_heads_of_an_unknown_size_cannot_be_told():
     state = official(Pretraining(build(SMALL)))
     with pytest.raises(InputError, match="no published Transformer has 2 layers of width 24"):
         system.load_published(state)
+
+
+def test_official_arrangements_that_nothing_published_has_are_refused():
+    state = official(Pretraining(build(SMALL)))
+    bare = {n: v for n, v in state.items() if not re.search(r"linears\.\d\.bias", n)}
+    assert len(bare) < len(state)
+    with pytest.raises(InputError, match="attention has no biases"):
+        system.load_published(bare)
+    spaces = official_s4(s4_model(), places=50)
+    fed = {**spaces, "model.layers.1.layer.ff.2.bias": torch.zeros(24)}
+    with pytest.raises(InputError, match="feed-forward parts between its state spaces"):
+        system.load_published(fed)
 
 
 # --- bad input

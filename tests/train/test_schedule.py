@@ -7,7 +7,7 @@ import torch
 
 from sonograph.train import optim
 from sonograph.train.config import TrainConfig
-from sonograph.train.schedule import Plateau, cosine, exponential, warmup
+from sonograph.train.schedule import Plateau, cosine, exponential, linear, warmup
 
 
 def test_exponential_is_the_multi_step_schedule_of_ast():
@@ -23,11 +23,40 @@ def test_exponential_is_the_multi_step_schedule_of_ast():
         scheduler.step()
 
 
+def test_linear_is_berts_warm_up_and_fall():
+    """transformers' get_linear_schedule_with_warmup, a step later: our first rate is above 0."""
+    config = TrainConfig(steps=100, warmup_steps=10, lr=2.0, schedule="linear")
+    rates = [optim.rate(config, step, 1.0) for step in range(101)]
+    assert rates[0] == pytest.approx(0.2)
+    assert rates[9] == rates[10] == 2.0
+    assert rates[55] == pytest.approx(1.0)
+    assert rates[100] == linear(200, 100, 10) == 0.0
+    falls = [a - b for a, b in itertools.pairwise(rates[10:])]
+    assert falls == pytest.approx([2 / 90] * 90)
+
+
+@pytest.mark.parametrize("direction", ["max", "min"])
+def test_a_gain_of_less_than_a_ten_thousandth_is_none(direction):
+    weight = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.Adam([weight], lr=1.0)
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimizer, mode=direction, factor=0.5, patience=2
+    )
+    ours = Plateau(0.5, 2, direction)
+    sign = 1 if direction == "max" else -1
+    for step in range(24):
+        value = 0.5 + sign * (1e-5 * step if step < 12 else 1e-3 * step)
+        scheduler.step(value)
+        ours.observe(value)
+        assert ours.factor == optimizer.param_groups[0]["lr"]
+    assert 0.05 < ours.factor < 1
+
+
 def test_plateau_is_torchs():
     weight = torch.nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.Adam([weight], lr=1.0)
     scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
-        optimizer, mode="max", factor=0.5, patience=2, threshold=0.0
+        optimizer, mode="max", factor=0.5, patience=2
     )
     ours = Plateau(0.5, 2, "max")
     generator = torch.Generator().manual_seed(3)

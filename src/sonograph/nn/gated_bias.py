@@ -159,7 +159,8 @@ class GatedTransformer(nn.Module):
     """Blocks that share one table of relative biases: (batch, tokens, width) -> the same.
 
     `arrangement="deep"` is DeepNorm: post-norm with alpha = (2 depth)^(1/4), and values, outputs
-    and feed-forward layers begun smaller by beta = (8 depth)^(-1/4) (DeepNet, figure 2).
+    and feed-forward layers begun smaller by beta = (8 depth)^(-1/4) (DeepNet, figure 2). What it
+    does not name begins as BERT's: gates, and all layers of the other arrangements.
     """
 
     def __init__(
@@ -182,20 +183,10 @@ class GatedTransformer(nn.Module):
             GatedBlock(width, num_heads, hidden, alpha, arrangement, gate_from, dropout)
             for _ in range(depth)
         ]
-        self._initialise(blocks, (8 * depth) ** -0.25 if deep else 1.0)
         self.blocks = nn.ModuleList(blocks)
-
-    def _initialise(self, blocks: list[GatedBlock], beta: float) -> None:
-        for block in blocks:
-            attention = block.attention
-            smaller: list[Any] = [attention.value, attention.project]
-            smaller += [block.feedforward.expand, block.feedforward.contract]
-            for layer in (attention.query, attention.key):
-                nn.init.xavier_normal_(layer.weight)
-                nn.init.zeros_(layer.bias)
-            for layer in smaller:
-                nn.init.xavier_normal_(layer.weight, gain=beta)
-                nn.init.zeros_(layer.bias)
+        self.blocks.apply(_begin)
+        if deep:
+            _start_deep(blocks, (8 * depth) ** -0.25)
 
     def forward(
         self, x: Float[Tensor, "b n d"], mask: Bool[Tensor, "b n"] | None = None
@@ -204,3 +195,21 @@ class GatedTransformer(nn.Module):
         for block in self.blocks:
             x = block(x, bias, mask)
         return x
+
+
+def _begin(module: nn.Module) -> None:
+    """BERT's start: normal of 0.02 for linear maps."""
+    if isinstance(module, nn.Linear):
+        nn.init.normal_(module.weight, std=0.02)
+        nn.init.zeros_(module.bias)
+
+
+def _start_deep(blocks: list[GatedBlock], beta: float) -> None:
+    for block in blocks:
+        attention = block.attention
+        smaller: list[Any] = [attention.value, attention.project]
+        smaller += [block.feedforward.expand, block.feedforward.contract]
+        for layer in (attention.query, attention.key):
+            nn.init.xavier_normal_(layer.weight)
+        for layer in smaller:
+            nn.init.xavier_normal_(layer.weight, gain=beta)

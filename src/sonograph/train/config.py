@@ -28,9 +28,9 @@ class TrainConfig(Config):
     no_decay: tuple[str, ...] = ()  # patterns of weight names that are spared in any case
     clip_norm: float = 0.0  # 0: no clipping
 
-    schedule: Literal["constant", "cosine", "exponential", "plateau"] = "cosine"
+    schedule: Literal["constant", "cosine", "linear", "exponential", "plateau"] = "cosine"
     warmup_steps: int = 0  # linear, with every schedule
-    lr_floor: float = 0.0  # cosine ends at this share of lr
+    lr_floor: float = 0.0  # cosine ends at this share of lr; linear at 0
     epoch_steps: int = 100  # exponential: updates an epoch
     flat_epochs: int = 0  # exponential: epochs before the first decay
     lr_decay: float = 0.5  # exponential, plateau: factor of one decay
@@ -60,7 +60,7 @@ class TrainConfig(Config):
 
 
 # May differ between the first start and a resume, because a step does not depend on them
-# (`steps` also ends the cosine: a longer run follows the longer curve from there).
+# (`steps` also ends the cosine and the line: a longer run follows the longer one from there).
 FREE_TO_CHANGE = (
     "steps",
     "eval_every",

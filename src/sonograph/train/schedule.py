@@ -28,6 +28,16 @@ def cosine(step: int, steps: int, warmup_steps: int = 0, floor: float = 0.0) -> 
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, done))))
 
 
+def linear(step: int, steps: int, warmup_steps: int = 0) -> float:
+    """A line from 1 (end of the warm-up) to 0 (update `steps`), as BERT and TERA were trained.
+
+    >>> linear(10, 110, warmup_steps=10), linear(60, 110, warmup_steps=10), linear(120, 110)
+    (1.0, 0.5, 0.0)
+    """
+    done = (step - warmup_steps) / max(1, steps - warmup_steps)
+    return 1 - min(1.0, max(0.0, done))
+
+
 def exponential(step: int, epoch_steps: int, factor: float, flat_epochs: int = 0) -> float:
     """`factor` once for every epoch begun after the first `flat_epochs` (AST, SSAST fine-tuning).
 
@@ -49,6 +59,9 @@ def better(value: float, than: float, direction: Literal["min", "max"]) -> bool:
     return value > than if direction == "max" else value < than
 
 
+LEAST_GAIN = 1e-4  # of the best value: what is less is no new best; torch's ReduceLROnPlateau
+
+
 class Plateau:
     """Multiply the rate by `factor` after more than `patience` evaluations without a new best."""
 
@@ -59,7 +72,8 @@ class Plateau:
         self.waited = 0
 
     def observe(self, value: float) -> None:
-        if self.best is None or better(value, self.best, self.direction):
+        gain = 1 + LEAST_GAIN if self.direction == "max" else 1 - LEAST_GAIN
+        if self.best is None or better(value, gain * self.best, self.direction):
             self.best, self.waited = value, 0
             return
         self.waited += 1

@@ -99,6 +99,7 @@ def config_of(settings: dict[str, Any], published: dict[str, torch.Tensor]) -> C
         }
         assert dataclasses.replace(told, **known) == config
         return config
+    assert settings["layer"][1].get("activation", "gelu") == "gelu"  # which is in no file
     reach = {first.get("look_backward", 1), first.get("look_forward", 1)}
     assert first.get("causal", True) or reach == {1}
     return dataclasses.replace(
@@ -115,6 +116,8 @@ def whole(case: Any, golden: Any, published: dict[str, torch.Tensor]) -> dict[st
     values = inputs_of(case, golden, "values")
     config = config_of(case.about["settings"], published)
     config = dataclasses.replace(config, frames=max(config.frames, values.shape[1]))
+    if case.about["settings"].get("input_channels", 2) == 1:
+        return fine_tuned(case, values, config, published)
     model = self_pretraining.Pretraining(self_pretraining.build(config)).eval()
     self_pretraining.fill(model, published)
     assert count(model) == case.about["parameters"]["with encoder and decoder"]
@@ -131,3 +134,26 @@ def whole(case: Any, golden: Any, published: dict[str, torch.Tensor]) -> dict[st
     answers = {"layer0": seen["layer0"], "hidden": context, "output": output}
     names = ("masked_ce", "masked_cross_entropy") if model.classes else ("masked_l1",)
     return answers | dict.fromkeys(names, loss[None])
+
+
+def fine_tuned(
+    case: Any, values: torch.Tensor, config: Config, published: dict[str, torch.Tensor]
+) -> dict[str, Any]:
+    """A file whose inputs have no flag of what is hidden: every place is shown."""
+    encoder = self_pretraining.build(config).eval()
+    self_pretraining.fill(encoder, published)
+    head = part_of(self_pretraining.from_published(published), "head.")
+    total = count(encoder) + sum(weight.numel() for weight in head.values())
+    assert total == case.about["parameters"]["with encoder and decoder"]
+    seen: dict[str, torch.Tensor] = {}
+    encoder.layers[0].register_forward_hook(lambda _, __, output: seen.update(layer0=output))
+    context = encoder(values[:, None]).values
+    pooled = context if case.outputs["output"].ndim == 3 else context.mean(1)
+    output = torch.nn.functional.linear(pooled, head["weight"], head["bias"])
+    answers = {"layer0": seen["layer0"], "hidden": context, "output": output}
+    if "masked_ce" in case.outputs:
+        hidden = torch.as_tensor(case.inputs["mask"])
+        levels = ((values + 1) / 2 * (output.shape[-1] - 1)).round().long()
+        loss = torch.nn.functional.cross_entropy(output[hidden], levels[hidden])
+        answers["masked_ce"] = loss[None]
+    return answers

@@ -26,6 +26,7 @@ from typing import Any, Literal
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.nn.functional import layer_norm
 
 from sonograph.errors import InputError
 from sonograph.losses.masked_patches import MaskedPatches
@@ -60,6 +61,15 @@ class Config(PatchConfig):
 # --- blocks --------------------------------------------------------------------------------------
 
 
+class WideNorm(nn.LayerNorm):
+    """A layer norm in float32 whatever its weights are in: paired residuals outgrow halves."""
+
+    def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
+        weight, bias = self.weight.float(), self.bias.float()
+        y = layer_norm(x.float(), self.normalized_shape, weight, bias, self.eps)
+        return y.to(self.weight.dtype)
+
+
 class Layer(nn.Module):
     """Add, normalise, mix: (output of the layer before, residual) -> (output, residual).
 
@@ -77,7 +87,7 @@ class Layer(nn.Module):
     ):
         super().__init__()
         self.drop = drop
-        self.norm = nn.LayerNorm(width)
+        self.norm = WideNorm(width)
         self.mixer = Mamba(width, directions, states, expand, kernel)
 
     def forward(
@@ -147,7 +157,7 @@ class SSAMBA(nn.Module, Embeds):
             )
             for k in range(config.depth)
         )
-        self.norm = nn.LayerNorm(config.width)
+        self.norm = WideNorm(config.width)
         self._initialise()
 
     def _initialise(self) -> None:
@@ -399,6 +409,9 @@ ABOUT = About(
         "length.",
         "The share of hidden patches is fixed, not their number; masks are drawn without SSAST's "
         'bias unless `compat="published"`.',
+        "Steps of both directions begin log-uniform from 0.001 to 0.1; in the official code a "
+        "later pass over all linear layers sets those of the backward one to softplus(0) = 0.69.",
+        "Rates and skips do not decay; the official training, with 5e-8, decays them too.",
         "The scan is plain PyTorch with a backward pass of its own, not a CUDA kernel; it keeps a "
         "state a block for it.",
         "Presets `ssamba-test` and `-mini` are ours, with a shorter schedule; `-mini` averages the "

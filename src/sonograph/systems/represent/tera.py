@@ -496,7 +496,7 @@ def large() -> Config:
 
 @register("tera-slim", system="tera", parameters=14_238_336, note="12 narrow layers")
 def slim() -> Config:
-    return Config(width=384, depth=12, num_heads=8, hidden=768)
+    return Config(width=384, depth=12, num_heads=8, hidden=768, dropout=0.3, frames=15_000)
 
 
 @register("tera-mockingjay", system="tera", parameters=21_327_360, note="time alone")
@@ -550,7 +550,6 @@ ABOUT = About(
         "fMLLR features take a recognizer that is not here: `tera-base-adapted` has normalised "
         "MFCCs with deltas instead, and is no published size; official files of such features "
         "load, and are given MFCCs of as many rows.",
-        "The learning rate falls along half a cosine after the warm-up.",
         "Presets `tera-test` and `tera-mini` are ours.",
     ),
     faults=(

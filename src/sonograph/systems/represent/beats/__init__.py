@@ -16,7 +16,7 @@ Shapes: features (b, bins, frames) -> tokens (b, n, d), n = rows x columns. The 
 house's, frequency-major; inside, and in every published weight that depends on order, tokens run in
 time-major order, column after column.
 
-Ours, where the paper is silent: the start of weights that DeepNorm does not name; a linear layer
+Ours, where the paper is silent: the start of weights outside the blocks; a linear layer
 behind the estimator; predictor and estimator have DeepNorm's constants of their own depth; labels
 are smoothed in training only; betas and warm-up of the published schedule (see the recipe).
 """
@@ -200,8 +200,8 @@ ABOUT = About(
         "time-major order, as the published weights need it.",
         "The official code has no training. Masked prediction, tokenizer losses and schedules "
         "follow the paper, what it leaves open ESPnet's open re-implementation, or this package: "
-        "warm-up, betas, the linear layer behind the estimator, the start of weights that DeepNorm "
-        "does not name.",
+        "warm-up, betas, the linear layer behind the estimator, the start of weights outside the "
+        "blocks.",
         "The paper projects a patch once for its random labels; here, as in ESPnet, twice with a "
         "norm after each.",
         "Logits, softmax and biases of the attention are in float32 in every precision. The "

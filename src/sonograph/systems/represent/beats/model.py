@@ -148,7 +148,7 @@ class BEATs(nn.Module, Embeds):
     ) -> Tokens:
         """Projected patches, before positions: what an objective may hide."""
         features, mask, grid = self.prepare(features, lengths)
-        return Tokens(self.drop(self.project(self.patch_norm(self.patches(features)))), mask, grid)
+        return Tokens(self.project(self.patch_norm(self.patches(features))), mask, grid)
 
     def prepare(
         self, features: Float[Tensor, "b bins frames"], lengths: Int[Tensor, "b"] | None

@@ -56,7 +56,7 @@ READS_NOTES = True  # `load_published` is given what else the file holds
 
 def is_published(names: Mapping[str, Any]) -> bool:
     """Whether these are the keys of an official BEATs file."""
-    needed = {"patch_embedding.weight", "post_extract_proj.weight"}
+    needed = {"patch_embedding.weight", "layer_norm.weight"}
     return {*needed, "encoder.layers.0.self_attn.grep_a"} <= bare(names).keys()
 
 
@@ -85,6 +85,11 @@ def config_from_published(
             raise InputError(f"a BEATs file with {name}={cfg[name]}: only {value} is known")
     if cfg.get("activation_fn", "gelu") != "gelu":
         raise InputError(f"a BEATs file with {cfg['activation_fn']!r} layers: only gelu is known")
+    if "post_extract_proj.weight" not in names:
+        raise InputError(
+            "a BEATs file whose patches are as wide as its layers, without a map between them "
+            "(embed_dim equal to encoder_embed_dim): files with post_extract_proj are known"
+        )
     layers = [name.split(".")[2] for name in names if name.startswith("encoder.layers.")]
     positions = next(
         names[name]
@@ -111,6 +116,7 @@ def config_from_published(
         num_buckets=num_buckets,
         max_distance=int(cfg.get("max_distance", 800)),
         arrangement="pre" if pre else "deep" if deep else "post",  # pre-norm has no alpha
+        dropout=float(cfg.get("dropout", 0.0)),
     )
     if "predictor.weight" in names:
         labels = labels_from(notes, len(names["predictor.weight"]))

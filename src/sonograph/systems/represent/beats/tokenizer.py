@@ -121,6 +121,7 @@ class Distillation(nn.Module):
             config.hidden,
             config.num_buckets,
             config.max_distance,
+            dropout=config.dropout,
         )
         self.norm = nn.LayerNorm(config.width)
         self.answer = nn.Linear(config.width, teacher.width)

@@ -184,9 +184,7 @@ def pathx_s4() -> Config:
 
 @register("self-pretraining-speech-s4", system="self_pretraining", note="one second")
 def speech_s4() -> Config:
-    return Config(
-        mixer="space", width=128, depth=6, groups=64, norm="batch", form="nplr", frames=16_000
-    )
+    return Config(mixer="space", width=128, depth=6, groups=64, form="nplr", frames=16_000)
 
 
 # --- for its page --------------------------------------------------------------------------------
@@ -237,6 +235,11 @@ ABOUT = About(
         "A fine-tuned official file has no names of classes: they are numbers.",
         "Positions of token tasks are fixed sinusoids without dropout; the vocabulary has no entry "
         "for the mask. Sizes of vocabularies are ours.",
+        "Dropout, 0 in every published Transformer, is of what a residual part gives; official "
+        "attention drops weights too, in evaluation as well, and feed-forward parts hidden values.",
+        "Attention without biases, state spaces with feed-forward parts between them and ReLU, "
+        "which the official code can be set to and no published arm has, are not here; the "
+        "activation is in no file.",
         "DLR, MEGA and the fine-tuning of Pythia, which the official code has too, are not here.",
         "Mamba is beside the paper.",
     ),

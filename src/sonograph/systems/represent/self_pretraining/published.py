@@ -77,6 +77,7 @@ def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     of as many places as the file says: see `fill`.
     """
     joined = _unwrapped(state)
+    _refuse(joined)
     for name in tuple(joined):
         if found := re.fullmatch(r"(.*\.layer\.)linears\.0\.(weight|bias)", name):
             parts = [joined.pop(f"{found[1]}linears.{k}.{found[2]}") for k in range(3)]
@@ -116,11 +117,27 @@ def _unwrapped(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
+def _refuse(names: Mapping[str, Any]) -> None:
+    """Raise InputError for what the official code can make and no published arm has."""
+    first = "model.layers.0.layer."
+    attends = first + "linears.0.weight", first + "mha.in_proj_weight"
+    if any(name in names for name in attends) and not (
+        {first + "linears.0.bias", first + "mha.in_proj_bias"} & names.keys()
+    ):
+        raise InputError("a file whose attention has no biases: only attention with them is known")
+    if first + "D" in names and any(".layer.ff." in name for name in names):
+        raise InputError(
+            "a file with feed-forward parts between its state spaces: only state spaces alone are "
+            "known"
+        )
+
+
 def config_from_published(state: Mapping[str, Tensor]) -> Config:
     """The configuration of an official file, read from its shapes.
 
     Heads, windows and rotary positions are in no file: they are those of the published model of
-    this shape; raises InputError where there is none.
+    this shape; raises InputError where there is none. Nor is the activation of feed-forward parts:
+    it is taken for GELU, which every published one has.
     """
     ours = from_published(state)
     depth = 1 + max(int(name.split(".")[2]) for name in ours if name.startswith("encoder.layers."))

@@ -100,6 +100,8 @@ ABOUT = About(
         "official code fails on such lengths.",
         "`events` works for every variant, for those trained on whole clips with their own head "
         "on three columns at a time.",
+        "A stripe of the augmentation may lie on the last frame or bin, which the official draw "
+        "never reaches.",
         "Decision-level Avg and Att give the clip's logit as the logit of its probability.",
         "Small presets (`panns-test`, `-demo`, `-mini`) are ours: CNN10 with narrower blocks, a "
         "window of five seconds at 16 kHz in `panns-mini`.",

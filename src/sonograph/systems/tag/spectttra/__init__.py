@@ -206,9 +206,9 @@ ABOUT = About(
         "The songs of SONICS cannot be had freely: without labels the recipe makes synthetic sound "
         "itself, by Griffin-Lim and codecs. The claim about F1 is of that, not of songs; there "
         "always answering synthetic has an F1 of 2/3, so read it beside the accuracy.",
-        "The recipe's epochs are of 70 % of the 97,000 songs, its batches on 120 s 128 where the "
-        "paper has 96 to 128, its warm-up starts at 0 instead of 1e-6, its precision is bf16, and "
-        "its filter for songs with vocals is left to the data.",
+        "The recipe's epochs are of 70 % of the 97,000 songs, its warm-up starts at 0 instead of "
+        "1e-6, its rate falls with every update instead of every epoch, its precision is bf16, "
+        "and its filter for songs with vocals is left to the data.",
         "Activation memory is counted as bytes kept for the backward pass; which memory the paper "
         "measures is not said.",
         "The presets `spectttra-test`, `spectttra-mini` and `spectttra-vit-mini` are ours, and so "
