@@ -3,8 +3,9 @@
 Names are kept apart, since papers write "SDR" for five different numbers:
 
 - `si_sdr`: scale-invariant; with means removed (SI-SNR of the talker papers) or kept.
-- `snr`: plain, in dB; both take the `epsilon` that a package adds to energies. `usdr`: the same over a whole track and all channels, with 1e-7 on both
-  sides ("new SDR" of the music demixing challenges, mean over tracks).
+- `snr`: plain, in dB. Both take the `epsilon` that a package adds to energies.
+- `usdr`: SNR of a whole track over all channels, with 1e-7 on both sides ("new SDR" of the music
+  demixing challenges, mean over tracks).
 - `csdr`: median over 1-s windows (BSS-eval v4, museval; median over tracks). With filters that are
   allowed to distort, v4 gives `isr`, `sir` and `sar` too: `bss_eval_v4`.
 - `bss_eval_v3`: what talker papers call SDR, SIR, SAR; the reference may be filtered by 512 taps.
