@@ -348,3 +348,13 @@ def test_emphasis_is_undone():
 def test_upsampling_that_does_not_fit_is_refused():
     with pytest.raises(InputError, match="does not make a hop of 200"):
         registry.build("sv2tts-wavernn", **{"wavernn.upsampling.factors": (5, 5, 7)})
+
+
+@pytest.mark.parametrize("name", ["sv2tts-wavernn-test", "sv2tts-wavenet-test"])
+def test_samples_are_drawn_in_full_precision_from_weights_in_half(name):
+    model = registry.build(name).eval()
+    features = torch.zeros(1, model.spec.rows, 2)
+    whole = model(features, drawn())
+    half = model.bfloat16()(features.bfloat16(), drawn())
+    assert torch.isfinite(half).all()
+    assert (half - whole).abs().mean() < 0.1 * whole.abs().mean()
