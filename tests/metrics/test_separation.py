@@ -7,6 +7,7 @@ import pytest
 
 from sonograph.errors import InputError
 from sonograph.metrics.separation import (
+    TORCHMETRICS,
     best_order,
     bss_eval_v3,
     bss_eval_v4,
@@ -60,6 +61,20 @@ def test_edges_have_names() -> None:
     assert si_sdr(silence, wave) == -np.inf
     assert snr(silence, wave) == pytest.approx(0)
     assert usdr(np.zeros((1, 9)), np.zeros((1, 9))) == pytest.approx(0)
+
+
+def test_quiet_sound_with_an_epsilon_scores_as_in_torchmetrics() -> None:
+    k = np.arange(100.0)
+    wanted = 1e-4 * np.sin(k)
+    made = wanted + 3e-5 * np.cos(3 * k) + 1e-5
+    # torchmetrics 1.9 of the same in float32
+    assert si_sdr(made, wanted, "kept", TORCHMETRICS) == pytest.approx(5.487330, abs=1e-5)
+    assert si_sdr(made, wanted, epsilon=TORCHMETRICS) == pytest.approx(5.746202, abs=1e-5)
+    assert snr(made, wanted, TORCHMETRICS) == pytest.approx(5.491945, abs=1e-5)
+    silence = np.zeros(100)
+    assert si_sdr(made, silence, "kept", TORCHMETRICS) == pytest.approx(-7.5246, abs=1e-3)
+    assert snr(silence, silence, TORCHMETRICS) == 0
+    assert si_sdr(made, wanted, "kept") == pytest.approx(9.5278, abs=1e-3)
 
 
 def test_usdr_over_channels_and_in_pieces() -> None:

@@ -73,3 +73,16 @@ def test_v3_equals_mir_eval_and_fast_bss_eval(sources: int) -> None:
         if sources > 1:  # that of a lone source is inf or rounding noise
             np.testing.assert_allclose(ours.sir, reference[1], atol=1e-5)
         assert np.array_equal(ours.order, reference[3])
+
+
+def test_v3_of_a_nearly_clean_estimate_equals_mir_eval() -> None:
+    separation = pytest.importorskip("mir_eval.separation")
+    draw = np.random.default_rng(0)
+    wanted = 1e-3 * draw.standard_normal((2, 5000))
+    made = wanted + 1e-8 * draw.standard_normal(wanted.shape)  # 100 dB
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = separation.bss_eval_sources(wanted, made)
+    ours = bss_eval_v3(made, wanted)
+    for got, want in zip((ours.sdr, ours.sir, ours.sar), theirs):
+        np.testing.assert_allclose(got, want, atol=0.01)

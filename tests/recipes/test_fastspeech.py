@@ -14,6 +14,7 @@ from sonograph.progress import silent
 from sonograph.recipes.speak import fastspeech as recipe
 from sonograph.recipes.speak.corpus import Speech, encode_with
 from sonograph.recipes.speak.fastspeech import claims
+from sonograph.train.optim import rate
 
 TEXTS = (
     "Hello.", "Goodbye.", "Press one.", "Press two.", "Thank you.", "Call me.", "Not now.",
@@ -158,3 +159,15 @@ def test_every_preset_has_a_recipe():
         assert plan.train.steps >= 200
         if one.parameters:
             assert plan.train.warmup_steps == 4000
+
+
+def test_published_learning_rates():
+    """ming024's ScheduledOptim for a width of 256, and NATSpeech's WarmupSchedule."""
+    ming, nat = (recipe.recipe_of(f"fastspeech2-{name}").train for name in ("ming024", "natspeech"))
+    for update in (1, 4000, 300_000, 300_001, 450_000, 900_000):
+        official = 256**-0.5 * min(update**-0.5, 4000**-1.5 * update)
+        official *= 0.3 ** sum(update > bound for bound in (300_000, 400_000, 500_000))
+        assert rate(ming, update - 1, 1.0) == pytest.approx(official)
+        assert rate(nat, update - 1, 1.0) == pytest.approx(5e-4 * min(update / 4000, 1))
+    assert (ming.betas, ming.epsilon, ming.weight_decay) == ((0.9, 0.98), 1e-9, 0.0)
+    assert (nat.optimizer, nat.epsilon, nat.weight_decay) == ("adamw", 1e-8, 0.0)

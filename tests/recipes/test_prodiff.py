@@ -17,6 +17,7 @@ from sonograph.recipes.speak.acoustic import Learned
 from sonograph.recipes.speak.corpus import Speech, encode_with
 from sonograph.recipes.speak.prodiff import claims, training
 from sonograph.systems.speak.prodiff import Pretraining
+from sonograph.train.optim import rate
 
 TEXTS = ("a cat", "dogs run", "one two three", "it is", "we go home now", "so be it", "yes", "no")
 
@@ -39,7 +40,7 @@ def test_every_preset_has_a_recipe():
     for preset in registry.presets("prodiff*"):
         recipe = recipe_module(preset.system).recipe_of(preset.name)
         assert type(recipe).from_json(recipe.to_json()) == recipe
-        assert recipe.distillation.lr < recipe.train.lr
+        assert recipe.distillation.lr == recipe.student_rate * recipe.train.lr
     with pytest.raises(InputError, match="at least 0"):
         recipes.Recipe(student_updates=-1)
 
@@ -47,8 +48,12 @@ def test_every_preset_has_a_recipe():
 def test_the_published_recipe():
     teacher, student = (recipes.recipe_of(name) for name in ("prodiff-teacher", "prodiff"))
     assert (teacher.batch, teacher.frames, teacher.train.steps) == (48, 32_000, 200_000)
-    assert teacher.train.lr == pytest.approx(256**-0.5 * 2000**-0.5, rel=0.01)
-    assert (teacher.student_updates, student.distillation.steps) == (0, 100_000)
+    assert teacher.train.lr == pytest.approx(256**-0.5 * 2000**-0.5)
+    assert (teacher.student_updates, student.distillation.steps) == (0, 200_000)
+    assert student.distillation == student.train  # the official student has its teacher's schedule
+    for update in (1, 500, 2000, 50_000, 200_000):  # RSQRTSchedule: lr 1, hidden size 256
+        official = min(update / 2000, 1) * max(2000, update) ** -0.5 * 256**-0.5
+        assert rate(teacher.train, update - 1, 1.0) == pytest.approx(official)
 
 
 def test_statistics_of_the_corpus_go_into_a_teacher(clips, tmp_path):

@@ -61,3 +61,17 @@ def test_phase_scale_widens_the_phase_and_nothing_else():
 def test_impossible_sizes_are_refused(field, value, words):
     with pytest.raises(InputError, match=words):
         registry.build("hifigan-v1", **{field: value})
+
+
+@pytest.mark.parametrize("name", ["hifigan-v3", "istftnet-v3-c8c8i"])
+def test_half_precision_is_near(name):
+    """Autocast, and weights that are bfloat16 themselves."""
+    model = registry.build(name).eval()
+    features = torch.randn(1, 80, 8, generator=torch.Generator().manual_seed(0)) - 4
+    with torch.no_grad():
+        whole = model(features)
+        with torch.autocast("cpu", torch.bfloat16):
+            cast = model(features)
+        half = model.bfloat16()(features.bfloat16())
+    for found in (cast, half):
+        assert (found.float() - whole).norm() < 0.03 * whole.norm()

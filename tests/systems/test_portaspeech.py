@@ -315,3 +315,14 @@ def test_a_beginning_at_the_corpus_is_whitened_by_the_post_net() -> None:
     z, _ = model.post_net(features, torch.ones(2, 1, 200), torch.randn(2, 112, 200))
     assert abs(float(z.mean())) < 0.05
     assert abs(float(z.std()) - 1) < 0.05
+
+
+def test_weights_in_half_precision_say_nearly_the_same():
+    model = voice()
+    frames = torch.full((3, 6), 4) * (model.read(text()).word_wishes > 0)
+    with torch.no_grad():
+        whole = model.both(model.read(text()), frames, seeded())[1]
+        model.bfloat16()
+        half = model.both(model.read(text()), frames, seeded())[1]
+    assert half.dtype == torch.bfloat16
+    assert (half.float() - whole).norm() < 0.05 * whole.norm()

@@ -9,10 +9,11 @@ import torch
 from sonograph import registry, weights
 from sonograph.errors import InputError
 from sonograph.infer.speak import Voice
-from sonograph.nn.acoustic import Text
+from sonograph.nn.acoustic import SpeechBatch, Text
 from sonograph.outputs import Audio
 from sonograph.systems.speak import sv2tts
 from sonograph.systems.speak.sv2tts import sampling, speaking
+from sonograph.systems.speak.sv2tts.objective import losses
 from sonograph.systems.speak.sv2tts.speaker import prepared, spread, starts_of, without_silence
 
 TONE = 0.1 * np.sin(np.arange(32000) * 2 * np.pi * 200 / 16000).astype(np.float32)
@@ -186,6 +187,16 @@ def test_a_published_file_loads_and_tells_its_sizes(name, tmp_path):
             assert torch.equal(loaded.state_dict()[key], value)
 
 
+def test_a_tacotron2_of_several_frames_a_step_is_refused():
+    from sonograph.systems.speak.sv2tts import published
+
+    state = named(registry.build("sv2tts-test"), published.TACOTRON2)
+    last = next(name for name in state if name.endswith("linear_projection.linear_layer.weight"))
+    state[last] = state[last].repeat(2, 1)
+    with pytest.raises(InputError, match="n_frames_per_step"):
+        sv2tts.config_from_published(state)
+
+
 def test_a_published_wavernn_loads(tmp_path):
     model = registry.build("sv2tts-wavernn-test")
     torch.save({"model_state": model.state_dict() | {"step": torch.ones(1)}}, tmp_path / "v.pt")
@@ -206,6 +217,25 @@ def test_it_stops_when_it_says_so(name):
     assert speaking.LEAST_FRAMES < int(soon.lengths[0]) <= speaking.LEAST_FRAMES + 2
     torch.nn.init.constant_(model.stop.bias, -9.0)
     assert int(model.speak(text(), generator=drawn()).lengths[0]) == 60
+
+
+def test_as_published_it_stops_like_the_official_code():
+    nvidia = registry.build("sv2tts-test", **{"tacotron2.compat": "published"}).eval()
+    rtvc = registry.build(
+        "sv2tts-rtvc-test",
+        **{"hybrid.compat": "published", "hybrid.at_once": 4, "hybrid.most_frames": 58},
+    ).eval()
+    for model, bias, frames in ((nvidia, 9.0, 1), (nvidia, -9.0, 60), (rtvc, -9.0, 60)):
+        torch.nn.init.zeros_(model.stop.weight)
+        torch.nn.init.constant_(model.stop.bias, bias)
+        said = model.speak(text(), generator=drawn())
+        assert said.features.shape[2] == int(said.lengths[0]) == frames
+    # the last of their steps is whole in training too, and what it says too much costs nothing
+    features, lengths = torch.zeros(1, 80, 10), torch.tensor([10])
+    taught = rtvc(text(), features, lengths)
+    assert taught.refined.shape[1] == taught.stop.shape[1] == 12
+    batch = SpeechBatch(text(), features, lengths)
+    assert torch.isfinite(losses(rtvc, taught, batch)["loss"])
 
 
 @pytest.mark.parametrize("name", ["sv2tts-test", "sv2tts-rtvc-test"])
@@ -318,3 +348,13 @@ def test_emphasis_is_undone():
 def test_upsampling_that_does_not_fit_is_refused():
     with pytest.raises(InputError, match="does not make a hop of 200"):
         registry.build("sv2tts-wavernn", **{"wavernn.upsampling.factors": (5, 5, 7)})
+
+
+@pytest.mark.parametrize("name", ["sv2tts-wavernn-test", "sv2tts-wavenet-test"])
+def test_samples_are_drawn_in_full_precision_from_weights_in_half(name):
+    model = registry.build(name).eval()
+    features = torch.zeros(1, model.spec.rows, 2)
+    whole = model(features, drawn())
+    half = model.bfloat16()(features.bfloat16(), drawn())
+    assert torch.isfinite(half).all()
+    assert (half - whole).abs().mean() < 0.1 * whole.abs().mean()

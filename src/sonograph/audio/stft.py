@@ -86,6 +86,10 @@ class InverseStft(nn.Module):
         imaginary: Float[Tensor, "b bins frames"],
         samples: int | None = None,
     ) -> Float[Tensor, "b n"]:
+        kind = real.device.type
+        if torch.is_autocast_enabled(kind):  # a sum of waves in half precision is mostly noise
+            with torch.autocast(kind, enabled=False):
+                return self(real.float(), imaginary.float(), samples)
         parts = torch.cat((real, imaginary), dim=1)
         total = F.conv_transpose1d(parts, self.waves.values, stride=self.hop_samples)
         frames = torch.ones_like(real[:1, :1])

@@ -3,14 +3,16 @@
 Names are kept apart, since papers write "SDR" for five different numbers:
 
 - `si_sdr`: scale-invariant; with means removed (SI-SNR of the talker papers) or kept.
-- `snr`: plain, in dB; `usdr`: the same over a whole track and all channels, with 1e-7 on both
-  sides ("new SDR" of the music demixing challenges, mean over tracks).
+- `snr`: plain, in dB. Both take the `epsilon` that a package adds to energies.
+- `usdr`: SNR of a whole track over all channels, with 1e-7 on both sides ("new SDR" of the music
+  demixing challenges, mean over tracks).
 - `csdr`: median over 1-s windows (BSS-eval v4, museval; median over tracks). With filters that are
   allowed to distort, v4 gives `isr`, `sir` and `sar` too: `bss_eval_v4`.
 - `bss_eval_v3`: what talker papers call SDR, SIR, SAR; the reference may be filtered by 512 taps.
 
 Estimates come first, then the true sources. Values are dB in float64, higher is better; a silent
-reference has no value (nan), a silent estimate of a sound is -inf, and a perfect one inf.
+reference has no value (nan), a silent estimate of a sound is -inf, and a perfect one inf, unless
+an epsilon is asked for.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ Mean = Literal["removed", "kept"]
 TAPS = 512  # of the filters that BSS-eval allows
 BLOCK = 65_536  # samples of a transform when a whole track is correlated
 LOADING = 1e-12  # of the mean energy, so that sources without treble do not blow filters up
+TORCHMETRICS = float(np.finfo(np.float32).eps)  # what that package adds to energies of float32
 MOST_ORDERED = 8  # sources of which all orders are tried
 
 
@@ -36,10 +39,13 @@ def si_sdr(
     made: Float[np.ndarray, "*batch n"],
     wanted: Float[np.ndarray, "*batch n"],
     mean: Mean = "removed",
+    epsilon: float = 0.0,
 ) -> Float64[np.ndarray, "*batch"]:
     """Scale-invariant signal-to-distortion ratio. Le Roux et al. 2019, equation 3.
 
     mean: "removed" takes the mean off both sounds first (also called SI-SNR), "kept" does not.
+    epsilon: added to both sides of both ratios; `TORCHMETRICS` gives that package's numbers, which
+        differ on very quiet sound.
 
     >>> si_sdr(np.array([3.0, 1.0, -4.0]), np.array([1.0, 0.0, -1.0])).round(3)
     np.float64(12.131)
@@ -50,10 +56,11 @@ def si_sdr(
         wanted = wanted - wanted.mean(-1, keepdims=True)
     elif mean != "kept":
         raise InputError(f'mean={mean!r} of SI-SDR: it is "removed" or "kept"')
-    energy = (wanted**2).sum(-1)
-    share = (made * wanted).sum(-1) / np.where(energy > 0, energy, 1)
+    energy = (wanted**2).sum(-1) + epsilon
+    share = ((made * wanted).sum(-1) + epsilon) / np.where(energy > 0, energy, 1)
     target = share[..., None] * wanted
-    return _decibels((target**2).sum(-1), ((made - target) ** 2).sum(-1), energy)
+    signal, error = (target**2).sum(-1), ((made - target) ** 2).sum(-1)
+    return _decibels(signal + epsilon, error + epsilon, energy)
 
 
 def si_sdr_improvement(
@@ -71,16 +78,18 @@ def si_sdr_improvement(
 
 
 def snr(
-    made: Float[np.ndarray, "*batch n"], wanted: Float[np.ndarray, "*batch n"]
+    made: Float[np.ndarray, "*batch n"],
+    wanted: Float[np.ndarray, "*batch n"],
+    epsilon: float = 0.0,
 ) -> Float64[np.ndarray, "*batch"]:
-    """Energy of the source over that of the error.
+    """Energy of the source over that of the error, `epsilon` added to both.
 
     >>> snr(np.array([1.0, 0.9]), np.array([1.0, 1.0])).round(2)
     np.float64(23.01)
     """
     made, wanted = _pair(made, wanted)
-    energy = (wanted**2).sum(-1)
-    return _decibels(energy, ((wanted - made) ** 2).sum(-1), energy)
+    energy = (wanted**2).sum(-1) + epsilon
+    return _decibels(energy, ((wanted - made) ** 2).sum(-1) + epsilon, energy)
 
 
 def usdr(
@@ -156,12 +165,11 @@ def bss_eval_v3(
         return BssEvalV3(nothing, nothing.copy(), nothing.copy(), np.arange(count))
     gram, cross = _correlations(made[:, None], wanted[:, None], taps)
     energy = np.array([np.dot(row, row) for row in made.astype(np.float64)])
-    by_all = _filters(gram, cross)
-    explained = (by_all * cross).sum(0)  # |projection on all sources|^2, one an estimate
+    explained = _explained(gram, cross)  # |projection on all sources|^2, one an estimate
     own = np.empty((count, count))  # (estimate, source)
     for j in range(count):
         part = slice(j * taps, (j + 1) * taps)
-        own[:, j] = (_filters(gram[part, part], cross[part]) * cross[part]).sum(0)
+        own[:, j] = _explained(gram[part, part], cross[part])
     explained = np.minimum(explained, energy)[:, None]
     own = np.minimum(own, explained)
     sdr = _decibels(own, energy[:, None] - own)
@@ -435,7 +443,19 @@ def _filters(gram: np.ndarray, cross: np.ndarray) -> Float64[np.ndarray, "rows c
     factor, failed = torch.linalg.cholesky_ex(loaded)
     if int(failed):  # rounding made it indefinite
         return np.linalg.lstsq(gram, cross, rcond=None)[0]
-    return torch.cholesky_solve(torch.from_numpy(np.ascontiguousarray(cross)), factor).numpy()
+    wanted = torch.from_numpy(np.ascontiguousarray(cross))
+    found = torch.cholesky_solve(wanted, factor)
+    # once more for what the loading left over: it would bound what is found of clean estimates
+    return (found + torch.cholesky_solve(wanted - torch.from_numpy(gram) @ found, factor)).numpy()
+
+
+def _explained(gram: np.ndarray, cross: np.ndarray) -> Float64[np.ndarray, "columns"]:
+    """Energy of the estimates that the filtered references hold.
+
+    As the estimates' energy less that of what remains, where small errors of filters cancel out.
+    """
+    filters = _filters(gram, cross)
+    return (filters * (2 * cross - gram @ filters)).sum(0)
 
 
 def _fast_size(least: int) -> int:

@@ -28,12 +28,13 @@ class TrainConfig(Config):
     no_decay: tuple[str, ...] = ()  # patterns of weight names that are spared in any case
     clip_norm: float = 0.0  # 0: no clipping
 
-    schedule: Literal["constant", "cosine", "linear", "exponential", "plateau"] = "cosine"
+    schedule: Literal["constant", "cosine", "linear", "rsqrt", "exponential", "plateau"] = "cosine"
     warmup_steps: int = 0  # linear, with every schedule
     lr_floor: float = 0.0  # cosine ends at this share of lr; linear at 0
     epoch_steps: int = 100  # exponential: updates an epoch
     flat_epochs: int = 0  # exponential: epochs before the first decay
-    lr_decay: float = 0.5  # exponential, plateau: factor of one decay
+    lr_decay: float = 0.5  # exponential, plateau, rsqrt: factor of one decay
+    decay_at: tuple[int, ...] = ()  # rsqrt: updates after which it decays besides
     patience: int = 2  # plateau: evaluations without a new best before a decay
 
     ema_decay: float = 0.0  # 0: no moving average

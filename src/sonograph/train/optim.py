@@ -52,6 +52,8 @@ def rate(config: TrainConfig, step: int, plateau: float) -> float:
         factor *= schedule.cosine(step, config.steps, config.warmup_steps, config.lr_floor)
     elif config.schedule == "linear":
         factor *= schedule.linear(step, config.steps, config.warmup_steps)
+    elif config.schedule == "rsqrt":
+        factor *= schedule.rsqrt(step, config.warmup_steps, config.decay_at, config.lr_decay)
     elif config.schedule == "exponential":
         factor *= schedule.exponential(
             step, config.epoch_steps, config.lr_decay, config.flat_epochs

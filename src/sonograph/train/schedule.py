@@ -6,6 +6,7 @@ Every function returns a factor for the base learning rate. `step` counts the up
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 
@@ -36,6 +37,19 @@ def linear(step: int, steps: int, warmup_steps: int = 0) -> float:
     """
     done = (step - warmup_steps) / max(1, steps - warmup_steps)
     return 1 - min(1.0, max(0.0, done))
+
+
+def rsqrt(step: int, warmup_steps: int, decay_at: Sequence[int] = (), factor: float = 1.0) -> float:
+    """The root of warm-up over updates, after the warm-up; `factor` once for each bound passed.
+
+    With `warmup` before it Vaswani et al. 2017 (5.3), whose peak width^-0.5 warmup^-0.5 is the
+    base rate.
+
+    >>> [rsqrt(step, 4) for step in (0, 3, 15)], rsqrt(16, 4, (16,), 0.5) < 0.25
+    ([1.0, 1.0, 0.5], True)
+    """
+    passed = sum(step + 1 > bound for bound in decay_at)
+    return math.sqrt(max(1, warmup_steps) / max(step + 1, warmup_steps)) * factor**passed
 
 
 def exponential(step: int, epoch_steps: int, factor: float, flat_epochs: int = 0) -> float:

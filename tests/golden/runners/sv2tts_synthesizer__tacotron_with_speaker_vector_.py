@@ -31,7 +31,7 @@ def run(case: Any, golden: Any) -> dict[str, Any]:
     ids = given["tokens"]
     mel, stop = mel_and_stop(case, golden, given)
     text = Text(ids, (ids > 0).sum(1), torch.zeros_like(ids))
-    lengths = torch.full((len(ids),), mel.shape[2])
+    lengths = torch.full((len(ids),), mel.shape[2])  # a last step may say more
     refined: list[torch.Tensor] = []
     hook = model.postnet.register_forward_hook(lambda _, __, output: refined.append(output))
     said = model(text, mel, lengths, speakers=given["speaker"])
@@ -57,15 +57,15 @@ def run(case: Any, golden: Any) -> dict[str, Any]:
 
 def mel_and_stop(case: Any, golden: Any, given: dict[str, torch.Tensor]) -> tuple[Any, Any]:
     """Both are stored, or follow the case's rule."""
-    b, rows, frames = case.outputs["mel"].shape
     mel = given.get("mel")
     if mel is None:
         rule = case.about["input_rule"]["mel"]  # signal('name', (b, rows, frames), scale) * factor
-        scale, factor = re.search(r"\), ([\d.]+)\) \* ([\d.]+)", rule).groups()
-        made = golden.signal(rule.split("'")[1], (b, rows, frames), float(scale))
+        shape, scale, factor = re.search(r"\(([\d, ]+)\), ([\d.]+)\) \* ([\d.]+)", rule).groups()
+        sizes = tuple(int(size) for size in shape.split(","))
+        made = golden.signal(rule.split("'")[1], sizes, float(scale))
         mel = torch.as_tensor(made * float(factor))
     stop = given.get("stop")
     if stop is None:
-        stop = torch.zeros(b, frames)
+        stop = torch.zeros(len(mel), mel.shape[2])
         stop[:, -3:] = 1
     return mel, stop

@@ -133,6 +133,7 @@ class Generator(Vocoder):
         One frame is mirrored at the left, so that m frames of hops come out of m + 1 centred ones.
         """
         x = self.conv_post(F.pad(F.leaky_relu(x), (1, 0), mode="reflect"))
+        x = x.to(torch.promote_types(x.dtype, torch.float32))  # phases are not told in half
         magnitude, phase = x.split(self.config.fft_samples // 2 + 1, dim=1)
         return magnitude.exp(), self.config.phase_scale * torch.sin(phase)
 

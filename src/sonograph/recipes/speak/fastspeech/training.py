@@ -47,25 +47,33 @@ class Recipe(Config):
 def recipe_of(name: str) -> Recipe:
     """The recipe that belongs to a preset: ours of small ones, the published schedules otherwise.
 
-    ming024: Adam, 4,000 updates of warm-up, batch 16, 900,000 updates. NATSpeech: AdamW 5e-4,
-    constant after the warm-up, 40,000 frames a batch. The paper's is Noam's curve; the warm-up and
-    the rate it reaches at its peak are kept, with a cosine after it.
+    ming024: Adam with Noam's curve, times 0.3 after 300,000, 400,000 and 500,000 updates, batch 16,
+    900,000 updates. NATSpeech: AdamW at 5e-4, constant after the warm-up, 40,000 frames a batch.
+    The paper and xcmyz: Adam with Noam's curve.
     """
     if name.endswith("-test"):
         return Recipe(batch=8).override({"train.steps": 200, "train.eval_every": 50})
     if name in ("fastspeech2-mini", "fastspeech2-wavelet-mini"):
         return Recipe()
-    published = {"train.warmup_steps": 4000, "train.eval_every": 1000, "train.save_every": 1000}
     width = preset(name).make().to_dict()["width"]
-    peak = width**-0.5 * 4000**-0.5
+    published = {
+        "train.optimizer": "adam",
+        "train.lr": width**-0.5 * 4000**-0.5,
+        "train.schedule": "rsqrt",
+        "train.warmup_steps": 4000,
+        "train.eval_every": 1000,
+        "train.save_every": 1000,
+    }
+    steps = {"train.steps": 160_000}
+    if name.endswith("natspeech"):
+        more = {"optimizer": "adamw", "lr": 5e-4, "schedule": "constant", "weight_decay": 0.0}
+        more = {f"train.{key}": value for key, value in (more | {"epsilon": 1e-8}).items()}
+        return Recipe(batch=128, frames=40_000).override(published | more | steps)
     if name.startswith("fastspeech2"):
-        return Recipe().override(published, **{"train.steps": 900_000, "train.lr": peak})
-    if name.startswith("fastspeech-natspeech"):
-        more = {"train.steps": 160_000, "train.lr": 5e-4, "train.schedule": "constant"}
-        return Recipe(batch=128, frames=40_000).override(published | more)
-    return Recipe(batch=64, frames=40_000).override(
-        published | {"train.steps": 160_000, "train.lr": peak}
-    )
+        more = {"train.steps": 900_000, "train.weight_decay": 0.0, "train.lr_decay": 0.3}
+        bounds = {"train.decay_at": (300_000, 400_000, 500_000)}
+        return Recipe().override(published | more | bounds)
+    return Recipe(batch=64, frames=40_000).override(published | steps)
 
 
 def configured(name: str, speech: Speech) -> fastspeech.Config:

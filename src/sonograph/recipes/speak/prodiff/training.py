@@ -35,34 +35,38 @@ from sonograph.registry import preset
 from sonograph.systems.speak import prodiff
 from sonograph.train.trainer import Summary, TrainConfig
 
-# The official code's: AdamW, a warm-up of 2000 updates to 256^-0.5 2000^-0.5, then a slow decay
+# The official code's: AdamW, a warm-up of 2000 updates to 256^-0.5 2000^-0.5, then Noam's decay
 PUBLISHED = TrainConfig(
     steps=200_000,
-    lr=1.4e-3,
+    lr=256**-0.5 * 2000**-0.5,
     betas=(0.9, 0.98),
     weight_decay=0.0,
     clip_norm=1.0,
-    schedule="cosine",
+    schedule="rsqrt",
     warmup_steps=2000,
-    lr_floor=0.1,
     eval_every=2000,
     save_every=1000,
     log_every=100,
 )
 SHORT = PUBLISHED.override(
-    steps=4000, warmup_steps=100, eval_every=250, save_every=100, log_every=25
-)
+    steps=4000, lr=1.4e-3, schedule="cosine", lr_floor=0.1, warmup_steps=100, eval_every=250,
+    save_every=100, log_every=25,
+)  # fmt: skip
 NEXT = "`sonograph speak TEXT -o OUT.wav --model {0}`"  # what to try when it is trained
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe(Config):
-    """Training of one preset. student_updates: of distillation after it; 0: there is no student."""
+    """Training of one preset. student_updates: of distillation after it; 0: there is no student.
+
+    student_rate: of distillation, a share of the teacher's learning rate.
+    """
 
     batch: int = 16
     frames: int = 5000  # the most of one batch, padding counted
     workers: int = 0
     student_updates: int = 1500
+    student_rate: float = 0.25
     train: TrainConfig = SHORT
 
     def __post_init__(self) -> None:
@@ -71,16 +75,18 @@ class Recipe(Config):
 
     @property
     def distillation(self) -> TrainConfig:
-        """The student's training: shorter, gentler, and with the same seed."""
+        """The student's training: with the same seed and curve."""
         steps = max(1, self.student_updates)
         warmup = min(self.train.warmup_steps, steps // 4)
-        return self.train.override(steps=steps, lr=self.train.lr / 4, warmup_steps=warmup)
+        return self.train.override(
+            steps=steps, lr=self.train.lr * self.student_rate, warmup_steps=warmup
+        )
 
 
 def recipe_of(name: str) -> Recipe:
     """The recipe that belongs to a preset: the published schedule, or ours of small ones."""
     if name in ("prodiff", "prodiff-teacher"):
-        return Recipe(48, 32_000, 0, 100_000 if name == "prodiff" else 0, PUBLISHED)
+        return Recipe(48, 32_000, 0, 200_000 if name == "prodiff" else 0, 1.0, PUBLISHED)
     if name == "prodiff-mini":
         return Recipe()
     train = SHORT.override(steps=24, warmup_steps=2, eval_every=12, save_every=4, log_every=1)

@@ -123,14 +123,14 @@ class WordAttention(nn.Module):
         of_frames: Int64[Tensor, "b t"],
     ) -> tuple[Float[Tensor, "b t c"], Float[Tensor, "b t n"]]:
         most = words.shape[1]
-        in_phones = sinusoid(place_in_word(of_phones, most), self.width)
-        in_frames = sinusoid(place_in_word(of_frames, most), self.width)
+        in_phones = sinusoid(place_in_word(of_phones, most), self.width).to(phones)
+        in_frames = sinusoid(place_in_word(of_frames, most), self.width).to(phones)
         heard = self.phone(torch.cat([phones, in_phones], dim=2))
         spread = torch.cat([expanded(words, of_frames), in_frames], dim=2)
         query = self.query(self.frame(spread)) * self.width**-0.5
         own = of_frames[:, :, None] == of_phones[:, None, :]
         scores = query @ self.key(heard).transpose(1, 2)
-        weights = (scores - 1e9 * (~own).float()).softmax(2)
+        weights = (scores - 1e9 * (~own).to(scores)).softmax(2)
         found = self.project(weights @ self.value(heard))
         return found + self.residual(spread) + self.position(in_frames), weights
 
@@ -281,11 +281,11 @@ class PortaSpeech(Acoustic):
         mask = text.mask
         of_phones = word_map(text.words, mask)
         most = int(of_phones.max())
-        kept = mask[:, None].float()
+        kept = mask[:, None].to(self.embedding.weight)
         x = self.embedding(text.ids).transpose(1, 2) * math.sqrt(self.config.width)
         phones = self.phone_encoder(x, kept)
         means = pooled(phones.transpose(1, 2), of_phones, most)
-        spoken = (counts(of_phones, most) > 0)[:, None].float()
+        spoken = (counts(of_phones, most) > 0)[:, None].to(kept)
         words = self.word_encoder(means.transpose(1, 2), spoken)
         phones = phones.transpose(1, 2)
         wishes = self.durations(damped(phones, self.config.duration_gradient), mask)[..., 0]
@@ -353,7 +353,7 @@ class PortaSpeech(Acoustic):
         """What the autoencoder says, and what the post-net makes of it."""
         of_frames = frame_map(frames)
         told, _ = self.linguistic(read, of_frames)
-        mask = (of_frames > 0)[:, None].float()
+        mask = (of_frames > 0)[:, None].to(told)
         seeds = torch.randint(2**62, (2,), generator=generator).tolist()
         shape = (len(told), self.config.latent, told.shape[2] // STRIDE)
         smooth = self.smooth(told, mask, noise_of(seeds[0], shape).to(told))

@@ -142,6 +142,8 @@ class Hybrid(Synthesizer):
             said.append(made)
             stops.append(stop)
             maps.append(state.read.weights)
+        if self.sizes.compat == "published":  # a last step says whole frames, which are kept
+            frames = each * len(said)
         mel = torch.cat(said, 1)[:, :frames]
         stop = torch.stack(stops, 1).repeat_interleave(each, 1)[:, :frames]
         return Taught(memory, *self._refined(mel, lengths), stop, torch.stack(maps, 1))
@@ -167,6 +169,8 @@ class Hybrid(Synthesizer):
         memory = self.told(encoded, speakers)
         mask, keys = self._mask(text), self.attention.keys(memory)
         most, each = self.most_frames, self.sizes.at_once
+        if self.sizes.compat == "published":  # whole steps
+            most = -(-most // each) * each
         lengths = torch.full((b,), most, device=memory.device)
         last = memory.new_zeros(b, self.spec.rows)
         state, said, maps = self.begin(memory), [], []

@@ -83,6 +83,8 @@ def losses(model: Synthesizer, said: Taught, batch: SpeechBatch) -> dict[str, Te
     """Means over the frames of the texts. Squared errors of both mels; absolute ones of the first
     (RTVC) or of both (the paper); cross-entropy of the stop, which the last frame says.
 
+    What is said beyond the frames that are given is not asked.
+
     As published (`compat`) they are means over the padding too: of zeros in Tacotron 2, of what
     the model says in RTVC's, whose stop is 1 there.
     """
@@ -92,6 +94,7 @@ def losses(model: Synthesizer, said: Taught, batch: SpeechBatch) -> dict[str, Te
     inside = (place < batch.lengths[:, None]).to(said.stop.dtype)
     stop = (place >= batch.lengths[:, None] - 1).to(said.stop.dtype)
     target = batch.features.transpose(1, 2)
+    frames = target.shape[1]
     seen = inside
     if published:
         seen = inside if paper != "rtvc" else torch.ones_like(inside)
@@ -102,13 +105,14 @@ def losses(model: Synthesizer, said: Taught, batch: SpeechBatch) -> dict[str, Te
     def mean(each: Tensor) -> Tensor:
         return (each * seen).sum() / count
 
-    mel, refined = said.mel - target, said.refined - target
+    mel, refined = said.mel[:, :frames] - target, said.refined[:, :frames] - target
     parts = {"mel": mean(mel.square().mean(2)), "refined": mean(refined.square().mean(2))}
     if paper != "mse":
         parts["mel_l1"] = mean(mel.abs().mean(2))
     if paper == "mse and l1":
         parts["refined_l1"] = mean(refined.abs().mean(2))
-    parts["stop"] = mean(F.binary_cross_entropy_with_logits(said.stop, stop, reduction="none"))
+    told = F.binary_cross_entropy_with_logits
+    parts["stop"] = mean(told(said.stop[:, :frames], stop, reduction="none"))
     return {"loss": sum(parts.values(), torch.zeros(()))} | parts
 
 

@@ -136,6 +136,12 @@ def config_from_published(state: Mapping[str, Tensor]) -> Config:
         return _wavernn(ours, shape)
     if part == "tacotron2":
         rows, width = shape["project.weight"][0], shape["embed.weight"][1]
+        if shape["postnet.convolutions.0.weight"][1] != rows:
+            raise InputError(
+                f"this Tacotron 2 says {rows} numbers a step for frames of "
+                f"{shape['postnet.convolutions.0.weight'][1]}: take one of a frame a step "
+                "(n_frames_per_step = 1, the only one that its code supports)"
+            )
         tacotron = Tacotron2(
             speaker=shape["attention.memory.weight"][1] - width,
             width=width,

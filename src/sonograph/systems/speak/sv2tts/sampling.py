@@ -45,7 +45,8 @@ class Said:
     def draw(
         self, logits: Float[Tensor, "b c"], uniform: Float[Tensor, "b draws"]
     ) -> Float[Tensor, "b"]:
-        """A sample, by uniform numbers in (0, 1)."""
+        """A sample, by uniform numbers in (0, 1); never in half precision."""
+        logits = logits.to(torch.promote_types(logits.dtype, uniform.dtype))
         if self.sizes.kind == "mu-law":
             sums = logits.softmax(1).cumsum(1)
             step = torch.searchsorted(sums, uniform * sums[:, -1:])[:, 0]

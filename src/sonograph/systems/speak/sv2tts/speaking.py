@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from sonograph.outputs import Audio
 
-LEAST_FRAMES = 10  # before which it does not stop: RTVC's rule
+LEAST_FRAMES = 10  # before which it does not stop: RTVC's rule; NVIDIA's has no such bound
 
 
 class Taught(NamedTuple):
@@ -138,10 +138,14 @@ class Synthesizer(Acoustic):
 
 
 def ended(
-    lengths: Int64[Tensor, "b"], stop: Float[Tensor, "b"], frames: int, most: int
+    lengths: Int64[Tensor, "b"],
+    stop: Float[Tensor, "b"],
+    frames: int,
+    most: int,
+    least: int = LEAST_FRAMES,
 ) -> Int64[Tensor, "b"]:
     """Lengths after one more step that reaches `frames`: those stop that say so, `most` is none."""
-    done = (stop > 0) & (lengths == most) & (frames > LEAST_FRAMES)
+    done = (stop > 0) & (lengths == most) & (frames > least)
     return torch.where(done, min(frames, most), lengths)
 
 

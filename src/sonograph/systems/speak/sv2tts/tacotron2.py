@@ -18,7 +18,14 @@ from sonograph.nn.location_attention import LocationAttention, Read
 from sonograph.nn.postnet import Postnet
 from sonograph.nn.tacotron import Drops, Prenet, both_ways, seeds_of
 from sonograph.systems.speak.sv2tts.sizes import Config
-from sonograph.systems.speak.sv2tts.speaking import Synthesizer, Taught, ended, inside, mask_of
+from sonograph.systems.speak.sv2tts.speaking import (
+    LEAST_FRAMES,
+    Synthesizer,
+    Taught,
+    ended,
+    inside,
+    mask_of,
+)
 
 
 class State(NamedTuple):
@@ -142,6 +149,7 @@ class Tacotron2(Synthesizer):
         memory = self.told(self.encode(text), speakers)
         mask, keys = mask_of(text.lengths, text.ids.shape[1]), self.attention.keys(memory)
         b, most = len(text.ids), self.most_frames
+        least = 0 if self.sizes.compat == "published" else LEAST_FRAMES
         lengths = torch.full((b,), most, device=memory.device)
         last = memory.new_zeros(b, self.spec.rows)
         state, said, maps = self.begin(memory), [], []
@@ -152,7 +160,7 @@ class Tacotron2(Synthesizer):
             last = self.project(hidden)
             said.append(last)
             maps.append(state.read.weights)
-            lengths = ended(lengths, self.stop(hidden)[:, 0], t + 1, most)
+            lengths = ended(lengths, self.stop(hidden)[:, 0], t + 1, most, least)
             if bool((lengths <= t + 1).all()):
                 break
         mel = torch.stack(said, 1)

@@ -110,8 +110,9 @@ class WaveNet(Conditioned):
                 if one.on:
                     y = y + z[:, : one.on]
             z = F.linear(total.relu(), between.weight[:, :, 0], between.bias).relu()
-            x = self.said.draw(F.linear(z, leave.weight[:, :, 0], leave.bias), noise[:, t])
-            made.append(x)
+            logits = F.linear(z, leave.weight[:, :, 0], leave.bias)
+            made.append(self.said.draw(logits, noise[:, t]))
+            x = made[-1].to(mel)
         return torch.stack(made, 1)
 
 

@@ -217,8 +217,8 @@ class WaveRNN(Conditioned):
             h2 = _cell(torch.addmm(told[1], y, two.inner), h2, two)
             y = torch.addmm(told[2], y + h2, first).relu()
             y = torch.addmm(told[3], y, second).relu()
-            x = self.said.draw(self.fc3(y), noise[:, t])
-            made.append(x)
+            made.append(self.said.draw(self.fc3(y), noise[:, t]))
+            x = made[-1].to(mel)
         return torch.stack(made, 1)
 
 
