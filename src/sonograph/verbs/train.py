@@ -90,7 +90,8 @@ def _run(args: Args) -> int:
     if args.stop_when_flat is not None:
         recipe = recipe.override({"train.eval_every": often(recipe.train.eval_every, steps)})
     clips = _clips(args, preset)
-    if args.objective in FROM_LABELS or getattr(recipe, "task", ""):  # others do without labels
+    from_labels = args.objective in FROM_LABELS or bool(getattr(recipe, "task", ""))
+    if from_labels:  # others do without
         recipe = recipe.override(task=task_of(clips, recipe.task))
     if group.several and not launched():  # what is wrong so far was said once, and not by each
         group.require_clips(recipe.batch)
