@@ -13,16 +13,19 @@ from sonograph.losses.masked import masked_reconstruction
 from sonograph.nn.hiding import Hiding
 
 
+def named_signal(words: str, golden: Any) -> torch.Tensor:
+    """The signal that the words of a rule name: "signal('name', shape, scale)", 0.1 if no scale."""
+    rule = re.search(r"signal\('([^']+)', \(([^)]*)\)(?:, ([\d.]+))?\)", words)
+    assert rule, words
+    shape = tuple(int(n) for n in rule[2].split(",") if n.strip())
+    return torch.from_numpy(golden.signal(rule[1], shape, float(rule[3] or 0.1)))
+
+
 def features_of(case: Any, golden: Any) -> torch.Tensor:
-    """The input that the case's rule names: signal('name', shape, scale), (batch, frames, bins)."""
+    """The input of a case, stored or by its rule, from (batch, frames, bins)."""
     if "features" in case.inputs:
         return torch.as_tensor(case.inputs["features"]).transpose(1, 2)
-    words = case.about["input_rule"]
-    rule = re.search(r"signal\('([^']+)', \(([^)]+)\)(?:, ([\d.]+))?\)", words)
-    assert rule is not None
-    shape = tuple(int(n) for n in rule[2].split(",") if n.strip())
-    made = torch.from_numpy(golden.signal(rule[1], shape, float(rule[3] or 0.1)))
-    return made.transpose(1, 2)
+    return named_signal(case.about["input_rule"], golden).transpose(1, 2)
 
 
 def strided(values: torch.Tensor, rule: str | None) -> np.ndarray:

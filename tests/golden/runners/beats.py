@@ -11,6 +11,7 @@ import torch
 from sonograph.audio.feature_spec import Frontend
 from sonograph.systems.represent import beats
 from sonograph.systems.represent.beats.model import time_major
+from tests.golden.patches import named_signal
 
 
 def waveform_of(case: Any, golden: Any) -> tuple[torch.Tensor, torch.Tensor]:
@@ -20,11 +21,8 @@ def waveform_of(case: Any, golden: Any) -> tuple[torch.Tensor, torch.Tensor]:
         waveform = torch.as_tensor(case.inputs["waveform"])
         padding = torch.as_tensor(case.inputs.get("padding_mask", np.zeros(waveform.shape, bool)))
         return waveform, (~padding.bool()).sum(1)
-    found = re.search(r"signal\('([^']+)', \(([^)]+)\)(?:, ([\d.]+))?\)", rule)
-    assert found is not None
-    shape = tuple(int(n) for n in found[2].split(",") if n.strip())
-    waveform = torch.from_numpy(golden.signal(found[1], shape, float(found[3] or 0.1)))
-    lengths = torch.full((shape[0],), shape[1])
+    waveform = named_signal(rule, golden)
+    lengths = torch.full((len(waveform),), waveform.shape[1])
     for clip, padded in re.findall(r"(\d+): (\d+)", "".join(re.findall(r"\{[^}]*\}", rule))):
         lengths[int(clip)] -= int(padded)
         waveform[int(clip), lengths[int(clip)] :] = 0

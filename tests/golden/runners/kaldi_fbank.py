@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import torch
 
 from sonograph.audio.feature_spec import FeatureSpec, Frontend
+from tests.golden.patches import named_signal
 
 MEASURE = "max_abs"
 
@@ -38,10 +38,7 @@ def run(case: Any, golden: Any) -> dict[str, Any]:
         waveform = torch.as_tensor(case.inputs["waveform"])
         waveform = waveform[None] if waveform.ndim == 1 else waveform
     else:
-        rule = re.search(r"signal\('([^']+)', \(([^)]+)\)(?:, ([\d.]+))?\)", about["input_rule"])
-        assert rule is not None
-        shape = tuple(int(n) for n in rule[2].split(",") if n.strip())
-        waveform = torch.from_numpy(golden.signal(rule[1], shape, float(rule[3] or 0.1)))
+        waveform = named_signal(about["input_rule"], golden)
     answers = {}
     for name in case.outputs:
         spec = RECIPES[name]

@@ -12,6 +12,7 @@ from sonograph.audio.mel import mel_bank
 from sonograph.losses.complex_stft import ComplexStft
 from sonograph.nn.mel_bands import hand_made_bands, mel_bands, side_by_side
 from sonograph.systems.separate import mel_roformer
+from tests.golden.patches import named_signal
 
 
 def run(case: Any, golden: Any) -> dict[str, Any]:
@@ -84,12 +85,7 @@ def separated(case: Any, golden: Any) -> dict[str, Any]:
     if "parameters_with_grad" in about:
         assert counted == about["parameters_with_grad"]
     assert counted + shared == about["parameters"]
-    rule = re.search(
-        r"signal\('([^']+)', \(([^)]+)\)(?:, ([\d.]+))?\)", about["input_rule"]["waveform"]
-    )
-    assert rule is not None
-    shape = tuple(int(n) for n in rule[2].split(",") if n.strip())
-    mixture = torch.from_numpy(golden.signal(rule[1], shape, float(rule[3] or 0.1)))
+    mixture = named_signal(about["input_rule"]["waveform"], golden)
     mixture = mixture[:, None] if mixture.ndim == 2 else mixture
 
     seen: dict[str, torch.Tensor] = {}

@@ -12,7 +12,7 @@ from sonograph.systems.separate import mossformer2
 from sonograph.systems.separate.mossformer2 import MaskNet, published
 from sonograph.systems.separate.mossformer2.model import FilterBank
 from sonograph.weights import part_of
-from tests.golden.patches import count
+from tests.golden.patches import count, named_signal
 
 
 @torch.no_grad()
@@ -91,12 +91,7 @@ def signal(case: Any, golden: Any, name: str) -> torch.Tensor:
     """The input of this name: stored, or by its rule signal('name', shape, scale)."""
     if name in case.inputs:
         return torch.as_tensor(case.inputs[name])
-    rule = re.search(
-        r"signal\('([^']+)', \(([^)]+)\)(?:, ([\d.]+))?\)", case.about["input_rule"][name]
-    )
-    assert rule is not None
-    shape = tuple(int(n) for n in rule[2].split(","))
-    return torch.from_numpy(golden.signal(rule[1], shape, *([float(rule[3])] if rule[3] else [])))
+    return named_signal(case.about["input_rule"][name], golden)
 
 
 def watched(net: MaskNet) -> dict[str, torch.Tensor]:

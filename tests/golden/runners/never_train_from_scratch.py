@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from typing import Any
 
 import torch
@@ -13,7 +12,7 @@ from sonograph.nn.s4d import diagonal_space
 from sonograph.systems.represent import self_pretraining
 from sonograph.systems.represent.self_pretraining import LEVELS, Config
 from sonograph.weights import part_of
-from tests.golden.patches import count, strided
+from tests.golden.patches import count, named_signal, strided
 
 
 @torch.no_grad()
@@ -39,10 +38,7 @@ def inputs_of(case: Any, golden: Any, name: str) -> torch.Tensor:
     if name in case.inputs:
         return torch.as_tensor(case.inputs[name])
     rule = case.about["input_rule"]
-    found = re.search(r"signal\('([^']+)', \(([^)]*)\)(?:, ([\d.]+))?\)", rule)
-    assert found, rule
-    shape = tuple(int(n) for n in found[2].split(",") if n.strip())
-    made = torch.as_tensor(golden.signal(found[1], shape, float(found[3] or 0.1)))
+    made = named_signal(rule, golden)
     return made.clip(-1, 1) if "clip" in rule else made
 
 

@@ -15,6 +15,7 @@ from sonograph.audio.feature_spec import Frontend
 from sonograph.registry import preset
 from sonograph.systems.tag import panns
 from sonograph.systems.tag.panns.blocks import DaiBlock
+from tests.golden.patches import named_signal
 
 VARIANTS = {  # official class names that differ from ours by more than a prefix
     "Cnn14_DecisionLevelMax": "cnn14-decision-max",
@@ -42,11 +43,7 @@ def waveform_of(case: Any, golden: Any) -> torch.Tensor:
     """The input that the case's rule names: signal('name', shape, scale)."""
     if "waveform" in case.inputs:
         return torch.as_tensor(case.inputs["waveform"])
-    words = case.about["input_rule"]
-    rule = re.search(r"signal\('([^']+)', \(([^)]+)\)(?:, ([\d.]+))?\)", words)
-    assert rule is not None
-    shape = tuple(int(n) for n in rule[2].split(",") if n.strip())
-    return torch.from_numpy(golden.signal(rule[1], shape, float(rule[3] or 0.1)))
+    return named_signal(case.about["input_rule"], golden)
 
 
 def strided(values: torch.Tensor, rule: str | None) -> np.ndarray:

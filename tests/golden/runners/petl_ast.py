@@ -25,6 +25,7 @@ from sonograph.systems.adapt.ast_adapters import (
 from sonograph.systems.adapt.ast_adapters.published import config_from_published, from_published
 from sonograph.systems.represent import ssast
 from sonograph.train.adapt import adapt
+from tests.golden.patches import named_signal
 
 
 def method_of(settings: dict[str, Any], delta: dict[str, torch.Tensor]) -> Any:
@@ -161,9 +162,4 @@ def run(case: Any, golden: Any) -> dict[str, Any]:
 def of_rule(case: Any, golden: Any) -> torch.Tensor:
     if "features" in case.inputs:
         return torch.as_tensor(case.inputs["features"])
-    rule = re.search(
-        r"signal\('([^']+)', \(([^)]+)\), ([\d.]+)\)", case.about["input_rule"]["features"]
-    )
-    assert rule is not None
-    shape = tuple(int(n) for n in rule[2].split(","))
-    return torch.from_numpy(golden.signal(rule[1], shape, float(rule[3])))
+    return named_signal(case.about["input_rule"]["features"], golden)

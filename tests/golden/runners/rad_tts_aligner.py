@@ -8,6 +8,7 @@ import torch
 
 from sonograph.nn import aligner
 from sonograph.nn.monotonic import search, to_hard
+from tests.golden.patches import named_signal
 
 
 @torch.no_grad()
@@ -50,12 +51,5 @@ def run(case: Any, golden: Any) -> dict[str, Any]:
 
 def _given(case: Any, golden: Any, size: tuple[int, int], tokens: Any, frames: Any) -> Any:
     """The matrix that the case's rule names: exp of a signal, rows normalised."""
-    import re
-
-    rule = re.search(
-        r"signal\('([^']+)', \(([^)]+)\), ([\d.]+)\)", case.about["input_rule"]["given"]
-    )
-    assert rule is not None
-    shape = tuple(int(part) for part in rule[2].split(","))
-    values = torch.from_numpy(golden.signal(rule[1], shape, float(rule[3]))).exp()
+    values = named_signal(case.about["input_rule"]["given"], golden).exp()
     return values / values.sum(2, keepdim=True)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from sonograph.systems.tag import spectttra
+from tests.golden.patches import named_signal
 
 
 def waveform_of(case: Any, golden: Any) -> torch.Tensor:
@@ -19,13 +20,10 @@ def waveform_of(case: Any, golden: Any) -> torch.Tensor:
     if "waveform" in case.inputs:
         return torch.as_tensor(case.inputs["waveform"])
     words = case.about["input_rule"]
-    rule = re.search(r"signal\('([^']+)', \(([^)]+)\)(?:, ([\d.]+))?\)", words)
-    assert rule is not None
-    shape = tuple(int(n) for n in rule[2].split(",") if n.strip())
-    waveform = torch.from_numpy(golden.signal(rule[1], shape, float(rule[3] or 0.1)))
+    waveform = named_signal(words, golden)
     if "std" in words:
         waveform = waveform / waveform.std(1, unbiased=False, keepdim=True)
-    after, number = words[rule.end() :], r"(\d[\d.e+-]*)"
+    after, number = words.split("signal(", 1)[1], r"(\d[\d.e+-]*)"
     joint = r"\D{0,24}?(?:multiplied by|scaled by|times|\*|x)"
     gains = re.findall(rf"(?:row|clip)s? (\d+){joint} ?{number}", after)
     gains += [

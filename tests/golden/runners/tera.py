@@ -11,17 +11,15 @@ import torch
 
 from sonograph.audio.feature_spec import Features
 from sonograph.systems.represent import tera
-from tests.golden.patches import count
+from tests.golden.patches import count, named_signal
 
 
 @torch.no_grad()
 def run(case: Any, golden: Any) -> dict[str, Any]:
     about = case.about
     settings = about["settings"]
-    rule = re.search(r"signal\('([^']+)', \(([^)]+)\)(?:, ([\d.]+))?\)", about["input_rule"])
-    assert rule is not None
-    shape = tuple(int(n) for n in rule[2].split(",") if n.strip())
-    given = torch.from_numpy(golden.signal(rule[1], shape, float(rule[3] or 0.1)))
+    given = named_signal(about["input_rule"], golden)
+    shape = given.shape
     lengths = torch.tensor(settings.get("lengths", [shape[1]] * shape[0]))
     inside = torch.arange(shape[1]) < lengths[:, None]
     given = given * (inside[..., None] if given.ndim == 3 else inside)

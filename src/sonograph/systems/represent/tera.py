@@ -223,6 +223,7 @@ class Pretraining(nn.Module, Embeds):
         super().__init__()
         self.encoder = encoder
         self.policy = getattr(encoder.config, "alteration", Alteration())  # type: ignore[attr-defined]
+        self.error = getattr(encoder.config, "error", "absolute")  # type: ignore[attr-defined]
         rows, columns = encoder.grid  # type: ignore[attr-defined]
         self.column_frames = max(1, round(encoder.config.frames / columns))  # type: ignore[attr-defined]
         outputs = encoder.spec.rows * self.column_frames
@@ -253,8 +254,7 @@ class Pretraining(nn.Module, Embeds):
         """Mean error over the altered positions, equation 1: absolute, or squared if asked for."""
         made = self.reconstruct(altered.features, lengths)
         error = made.float() - features.float()
-        squared = getattr(self.encoder.config, "error", "absolute") == "squared"  # type: ignore[attr-defined]
-        error = error.square() if squared else error.abs()
+        error = error.square() if self.error == "squared" else error.abs()
         error = error.masked_fill(~altered.positions, 0.0)
         return {"loss": error.sum() / altered.positions.sum().clamp(min=1)}
 
@@ -294,9 +294,9 @@ def published_features(
         waveform = waveform * inside * (spec.level_to / (rms + 1e-10))[:, None]
     raw = levelled(waveform).values
     counts = [round(n * raw.shape[2] / waveform.shape[1]) for n in lengths.tolist()]
-    values = torch.zeros_like(raw)
     if spec.normalise == "fixed":  # zeros beyond a clip are normalised by nothing
         return Features(raw, torch.tensor(counts))
+    values = torch.zeros_like(raw)
     for row, clip, count in zip(values, raw, counts):
         deviation, mean = torch.std_mean(clip[:, :count], 1, keepdim=True)
         row[:, :count] = (clip[:, :count] - mean) / (deviation + spec.normalise_eps)
